@@ -1,0 +1,57 @@
+# make app     set everything up, then serve the page on http://127.0.0.1:7860
+# make test    the whole test suite; one file: make test ARGS=tests/core/test_search.py
+# make lint    ruff: style and formatting
+# make clean   remove the virtual environment and the caches
+#
+# A machine needs Python 3.11 or newer and make, no more. Everything from pip goes into $(VENV), once: a second call
+# installs nothing unless a requirements file has changed.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ARGS ?=
+
+python := $(VENV)/bin/python
+pip := $(python) -m pip --disable-pip-version-check install
+export GRADIO_ANALYTICS_ENABLED ?= False
+
+.PHONY: app test lint system clean
+.DELETE_ON_ERROR:
+
+app: $(VENV)/.app
+	$(python) app.py $(ARGS)
+
+test: system $(VENV)/.dev
+	$(python) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(python):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed: name one with `make PYTHON=/path/to/python`.' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: requirements.txt | $(python)
+	$(pip) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.app
+	$(pip) -r requirements-dev.txt
+	@touch $@
+
+# The browser tests drive Chromium, and the METEOR metric runs on Java: both are the system's, not pip's.
+system:
+	@have() { command -v "$$1" >/dev/null; }; missing=; \
+	have chromium || have chromium-browser || have google-chrome || missing="$$missing chromium"; \
+	have java || missing="$$missing default-jre-headless"; \
+	test -z "$$missing" && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
+	else \
+		echo "The tests need$$missing: run \`sudo apt-get install$$missing\`, or your system's own command." >&2; exit 1; \
+	fi

@@ -1,0 +1,85 @@
+"""The page: one tab per demo, nothing else. `python app.py` serves it on http://127.0.0.1:7860."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
+
+import gradio as gr
+
+from core.errors import UnrolledError
+from demos import DEMOS
+
+INTRODUCTION = """
+<header class="introduction"><h1>Unrolled</h1>
+<p>Recurrent networks at work, and what happens inside them while they are.</p></header>
+"""
+KEEP_SECONDS = 3600  # how long uploads and results stay on disk
+MAX_UPLOAD = "40mb"  # as core.media.ImageLimits.file_bytes
+MAX_WAITING = 64  # visitors in the queue; the next one is asked to come back later
+
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Ubuntu", "sans-serif"]  # installed ones: no downloads
+MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+
+def tabs() -> list[ModuleType]:
+    """The tab module of each demo, in order."""
+    return [importlib.import_module(f"demos.{name}.tab") for name in DEMOS]
+
+
+def build() -> gr.Blocks:
+    """The page, ready to launch."""
+    with gr.Blocks(title="Unrolled", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as page:
+        gr.HTML(INTRODUCTION, padding=False)
+        with gr.Tabs():
+            for name, tab in zip(DEMOS, tabs(), strict=True):
+                with gr.Tab(tab.TITLE, id=name):
+                    tab.build()
+    return page.queue(max_size=MAX_WAITING)
+
+
+def launch(page: gr.Blocks, host: str | None = None, port: int | None = None) -> None:
+    """Serve the page and return. Without host and port the environment decides (GRADIO_SERVER_NAME, ..._PORT)."""
+    page.launch(
+        server_name=host,
+        server_port=port,
+        theme=gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS),
+        css_paths=Path(__file__).parent / "demos" / "style.css",
+        max_file_size=MAX_UPLOAD,
+        show_error=True,
+        mcp_server=True,
+        ssr_mode=False,  # would need Node.js
+        prevent_thread_lock=True,
+        footer_links=["api", "settings"],
+    )
+
+
+def warm_up() -> None:
+    """Load what the first tab needs, so that the first answer is quick. Errors are told when somebody asks."""
+    try:
+        tabs()[0].warm_up()
+    except UnrolledError as error:
+        print(error, file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until interrupted (Ctrl-C) or terminated; uploads are deleted then."""
+    parser = argparse.ArgumentParser(prog="python app.py", description="Serve the page.")
+    parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME or 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server shuts down and tidies up
+    page = build()
+    launch(page, options.host, options.port)
+    threading.Thread(target=warm_up, daemon=True).start()
+    page.block_thread()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What transfer learning gives: the same decoder, photos and budget on three encoders.
+
+    python -m benchmarks.transfer_learning --data flickr8k --out runs/transfer [--epochs 1]
+
+random, frozen       the CNN never saw anything
+ImageNet, frozen     the CNN knows a thousand kinds of things
+ImageNet, fine-tuned its last blocks also learn from the captions
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from accelerate.utils import set_seed
+
+from core.training import TrainingConfig, best_precision
+from demos.captioning.data import read_collection
+from demos.captioning.train import Collections, new_captioner, teacher_loss, train_on_photos
+
+ROWS = {  # name: (encoder weights, the tail's relative learning rate)
+    "random, frozen": ("random", 0.0),
+    "ImageNet, frozen": ("imagenet", 0.0),
+    "ImageNet, fine-tuned": ("imagenet", 0.1),
+}
+
+
+def main() -> None:
+    """Train the three and print their dev figures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of Flickr8k or COCO captions")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=32)
+    options = parser.parse_args()
+    photos = [read_collection(options.data)]
+    for name, (weights, tail_rate) in ROWS.items():
+        data = Collections(photos, options.cache / weights if weights == "random" else options.cache)
+        set_seed(1)
+        model, tokenizer = new_captioner(data.captions(), "efficientnet_lite2", weights, min_count=4)
+        config = TrainingConfig(options.epochs, warmup_steps=50, weight_decay=0.01, precision=best_precision())
+        folder = options.out / name.replace(", ", "-")
+        records = train_on_photos(
+            model, tokenizer, data, teacher_loss, config, folder, False, options.batch_size, tail_rate
+        )
+        dev = [r["dev"] for r in records if "dev" in r][-1]
+        print(json.dumps({"encoder": name, **{k: round(v, 1) for k, v in dev.items()}}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Search: a decoder and its memory -> hypotheses, best first.
+
+    greedy_search   the likeliest token at every step
+    beam_search     the likeliest sequences found with a beam; all beams of all inputs are one batch
+    sample          tokens drawn at random, with temperature, top-k and top-p
+
+Each works on any decoder whose `forward(tokens (N, 1), memory, state)` gives logits, state and attention, whose
+`initial_state(N, memory)` starts N sequences and whose state has `select(index)`, and on any number of inputs. N is
+`len(memory)` times the sequences per input; without a memory (a language model) name the number of inputs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from core.text import BOS, EOS, PAD, UNK
+
+_NEVER = (PAD, BOS, UNK)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One sequence that a search found."""
+
+    tokens: tuple[int, ...]  # without <bos>; ends with <eos> unless the length limit cut it
+    logprob: float  # total, of all tokens
+    token_logprobs: tuple[float, ...]
+    score: float  # what the search ranks by: the log-probability after the length penalty
+    attention: Tensor | None = field(default=None, repr=False, compare=False)  # (len(tokens), P + 1)
+    text: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the decoder itself ended the sequence."""
+        return self.tokens[-1:] == (EOS,)
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Options of beam search."""
+
+    size: int = 5
+    length_penalty: float = 0.0  # alpha: rank by logprob / length ** alpha; 0: by logprob, 1: by the mean per token
+    min_length: int = 1  # tokens before <eos>
+    max_length: int = 20  # tokens before <eos>
+    no_repeat_ngram: int = 0  # block any n-gram of this length from coming twice; 0: allow
+    n_best: int | None = None  # hypotheses to return, default: the beam size
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Options of sampling."""
+
+    samples: int = 1  # per input
+    temperature: float = 1.0
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0  # nucleus (Holtzman et al. 2020)
+    max_length: int = 20
+    seed: int | None = None
+
+
+class Decoder(Protocol):
+    """What a search needs of a decoder (core.decoder.LSTMDecoder is one)."""
+
+    def initial_state(self, sequences: int, memory: Any) -> Any:
+        """State before the first token of each sequence."""
+
+    def __call__(self, tokens: Tensor, memory: Any, state: Any) -> Any:
+        """(N, 1) tokens -> an output with logits (N, 1, V), state and attention (N, 1, P + 1) or None."""
+
+
+def greedy_search(decoder: Decoder, memory: Any, max_length: int = 20, inputs: int | None = None) -> list[Hypothesis]:
+    """The likeliest token at every step: one hypothesis per input."""
+    return [best[0] for best in beam_search(decoder, memory, Beam(size=1, max_length=max_length), inputs)]
+
+
+@torch.inference_mode()
+def beam_search(
+    decoder: Decoder, memory: Any, beam: Beam | None = None, inputs: int | None = None
+) -> list[list[Hypothesis]]:
+    """The n best hypotheses of each input, best first.
+
+    A beam that ends with <eos> leaves the batch's race; an input is done when its best finished hypothesis beats
+    whatever its live beams can still reach. With no length penalty or a positive one that bound is exact, because
+    log-probabilities only fall (Huang et al. 2017).
+    """
+    beam = beam or Beam()
+    b, k = inputs or len(memory), beam.size
+    state = decoder.initial_state(b * k, memory)
+    tokens = torch.full((b * k, 1), BOS)
+    totals = torch.full((b, k), float("-inf"))
+    totals[:, 0] = 0.0  # all beams start alike: let only the first branch
+    steps: list[_Step] = []
+    finished: list[list[_End]] = [[] for _ in range(b)]
+    rows = torch.arange(b)[:, None] * k
+    for length in range(beam.max_length + 1):
+        output = decoder(tokens, memory, state)
+        logprobs = output.logits[:, -1].float().log_softmax(1)
+        logprobs[:, _NEVER] = float("-inf")
+        if length < beam.min_length:
+            logprobs[:, EOS] = float("-inf")
+        if length == beam.max_length:  # nothing but the end is left
+            logprobs[:, :EOS] = logprobs[:, EOS + 1 :] = float("-inf")
+        if beam.no_repeat_ngram:
+            _block_repeats(logprobs, steps, beam.no_repeat_ngram)
+        candidates = totals[:, :, None] + logprobs.view(b, k, -1)
+        vocab = candidates.shape[2]
+        # 2 k candidates: at most k of them end, so k can live on
+        totals_2k, flat = candidates.flatten(1).topk(min(2 * k, k * vocab))
+        parents, words = flat // vocab, flat % vocab
+        token_logprobs = logprobs.view(b, -1).gather(1, flat)
+        _collect(finished, steps, totals_2k, parents, words, token_logprobs, output.attention, beam, length)
+        order = (words == EOS).int().argsort(dim=1, stable=True)[:, :k]  # the k best that go on
+        words, parents, totals = (x.gather(1, order) for x in (words, parents, totals_2k))
+        totals = totals.masked_fill(words == EOS, float("-inf"))
+        steps.append(_Step(words, parents, token_logprobs.gather(1, order), _grouped(output.attention, b)))
+        if length == beam.max_length or _decided(finished, totals, beam, length):
+            break
+        state = output.state.select((rows + parents).flatten())
+        tokens = words.view(-1, 1)
+    return [_n_best(ends, steps, number, beam) for number, ends in enumerate(finished)]
+
+
+@torch.inference_mode()
+def sample(
+    decoder: Decoder, memory: Any, options: Sampling | None = None, inputs: int | None = None
+) -> list[list[Hypothesis]]:
+    """`options.samples` random hypotheses of each input. Their log-probabilities are the model's own, before
+    temperature and truncation; the same seed gives the same samples."""
+    options = options or Sampling()
+    generator = None if options.seed is None else torch.Generator().manual_seed(options.seed)
+    b, k = inputs or len(memory), options.samples
+    state = decoder.initial_state(b * k, memory)
+    tokens = torch.full((b * k, 1), BOS)
+    live = torch.ones(b * k, dtype=torch.bool)
+    words, logprobs, attention = [], [], []
+    for _ in range(options.max_length + 1):
+        output = decoder(tokens, memory, state)
+        logits = output.logits[:, -1].float()
+        own = logits.log_softmax(1)
+        logits[:, _NEVER] = float("-inf")
+        word = torch.multinomial(truncate(logits, options).softmax(1), 1, generator=generator)  # (N, 1)
+        words.append(word.squeeze(1))
+        logprobs.append(own.gather(1, word).squeeze(1))
+        attention.append(None if output.attention is None else output.attention[:, 0])
+        state, tokens = output.state, word
+        live &= word.squeeze(1) != EOS
+        if not live.any():
+            break
+    found = []
+    word_rows, logprob_rows = torch.stack(words, 1).tolist(), torch.stack(logprobs, 1).tolist()
+    looks = None if attention[0] is None else torch.stack(attention, 1)
+    for n, row in enumerate(word_rows):
+        length = row.index(EOS) + 1 if EOS in row else min(len(row), options.max_length)
+        parts = logprob_rows[n][:length]
+        look = None if looks is None else looks[n, :length]
+        found.append(Hypothesis(tuple(row[:length]), sum(parts), tuple(parts), sum(parts), look))
+    return [found[i * k : (i + 1) * k] for i in range(b)]
+
+
+def truncate(logits: Tensor, options: Sampling) -> Tensor:
+    """(N, V) logits -> the same after temperature, with all but the top k and the top-p nucleus at -inf."""
+    logits = logits / max(options.temperature, 1e-4)
+    if 0 < options.top_k < logits.shape[1]:
+        logits = logits.masked_fill(logits < logits.topk(options.top_k)[0][:, -1:], float("-inf"))
+    if options.top_p < 1:
+        ranked, index = logits.sort(1, descending=True)
+        probabilities = ranked.softmax(1)
+        outside = probabilities.cumsum(1) - probabilities >= options.top_p  # keeps the token that crosses p
+        logits = logits.masked_fill(outside.scatter(1, index, outside), float("-inf"))
+    return logits
+
+
+# --- what beam search remembers ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The beams after one step, as back-pointers: hypotheses are read back at the end, nothing is copied before."""
+
+    words: Tensor  # (B, k)
+    parents: Tensor  # (B, k) the beam of the step before that each continues
+    logprobs: Tensor  # (B, k) of the word
+    attention: Tensor | None  # (B, k, P + 1) while the words were chosen, by parent
+
+
+@dataclass(frozen=True)
+class _End:
+    """A beam that took <eos>."""
+
+    score: float
+    logprob: float
+    eos_logprob: float
+    length: int  # words before <eos>
+    parent: int  # its beam
+    attention: Tensor | None  # (P + 1,) at <eos>
+
+
+def _grouped(attention: Tensor | None, b: int) -> Tensor | None:
+    return None if attention is None else attention[:, -1].view(b, -1, attention.shape[-1])
+
+
+def _score(logprob: float, tokens: int, beam: Beam) -> float:
+    return logprob / tokens**beam.length_penalty
+
+
+def _collect(finished, steps, totals, parents, words, logprobs, attention, beam: Beam, length: int) -> None:
+    """Add the candidates that end here, from among the best k."""
+    looks = _grouped(attention, len(finished))
+    ends = (words[:, : beam.size] == EOS) & totals[:, : beam.size].isfinite()
+    for i, j in ends.nonzero().tolist():
+        total, parent = totals[i, j].item(), parents[i, j].item()
+        look = None if looks is None else looks[i, parent]
+        score = _score(total, length + 1, beam)
+        finished[i].append(_End(score, total, logprobs[i, j].item(), length, parent, look))
+
+
+def _decided(finished: list[list[_End]], totals: Tensor, beam: Beam, length: int) -> bool:
+    """Whether no live beam of any input can still enter its n best."""
+    wanted = beam.n_best or beam.size
+    best_live = totals.max(1).values.tolist()
+    for ends, live in zip(finished, best_live, strict=True):
+        scores = sorted((end.score for end in ends), reverse=True)
+        if len(scores) < wanted:
+            return False
+        reachable = max(_score(live, length + 2, beam), _score(live, beam.max_length + 1, beam))
+        if scores[wanted - 1] < reachable:
+            return False
+    return True
+
+
+def _n_best(ends: Sequence[_End], steps: list[_Step], number: int, beam: Beam) -> list[Hypothesis]:
+    ranked = sorted(ends, key=lambda end: -end.score)[: beam.n_best or beam.size]
+    return [_read_back(end, steps, number) for end in ranked]
+
+
+def _read_back(end: _End, steps: list[_Step], i: int) -> Hypothesis:
+    """Follow the parents from <eos> to <bos>."""
+    words, logprobs, looks, place = [EOS], [end.eos_logprob], [end.attention], end.parent
+    for step in reversed(steps[: end.length]):
+        parent = step.parents[i, place].item()
+        words.append(step.words[i, place].item())
+        logprobs.append(step.logprobs[i, place].item())
+        looks.append(None if step.attention is None else step.attention[i, parent])
+        place = parent
+    attention = None if looks[0] is None else torch.stack(looks[::-1])
+    return Hypothesis(tuple(words[::-1]), end.logprob, tuple(logprobs[::-1]), end.score, attention)
+
+
+def _block_repeats(logprobs: Tensor, steps: list[_Step], n: int) -> None:
+    """Set to -inf each word that would complete an n-gram its beam already has."""
+    if not steps:
+        return
+    b, k = steps[-1].words.shape
+    for row in range(b * k):
+        i, place, words = row // k, row % k, []
+        for step in reversed(steps):
+            words.append(step.words[i, place].item())
+            place = step.parents[i, place].item()
+        words.reverse()
+        tail = words[len(words) - n + 1 :]
+        for start in range(len(words) - n + 1):
+            if words[start : start + n - 1] == tail:
+                logprobs[row, words[start + n - 1]] = float("-inf")

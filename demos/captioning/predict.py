@@ -1,0 +1,228 @@
+"""Captions for a visitor's photos: the one call behind tab, command line, API and tests."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from core.attention import Memory
+from core.checkpoint import checkpoint_folder, load_tokenizer
+from core.encoders import imagenet_labels
+from core.errors import InputError
+from core.media import clean_text, load_image
+from core.search import Beam, Hypothesis, beam_search
+from core.text import PAD, UNK, encode, pad
+from demos.captioning.model import Captioner
+
+MAX_CAPTION = 500  # characters of a caption that a visitor types
+MAX_CAPTIONS = 200  # captions to rank at once
+
+
+@dataclass(frozen=True)
+class CaptioningOptions:
+    """How to search. Raises InputError for values that make no sense."""
+
+    beam_size: int = 5  # 1 to 20; 3 to 5 is best
+    length_penalty: float = 0.0  # alpha: rank by logprob / length ** alpha
+    max_length: int = 20  # words
+
+    def __post_init__(self) -> None:
+        _check_number("beam_size", self.beam_size, 1, 20, whole=True)
+        _check_number("length_penalty", self.length_penalty, 0, 5)
+        _check_number("max_length", self.max_length, 1, 40, whole=True)
+
+
+@dataclass(frozen=True)
+class Token:
+    """One word of a caption."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption of a photo. The last token is the end of the sentence, "<eos>"."""
+
+    text: str
+    logprob: float
+    tokens: tuple[Token, ...]
+    attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # (len(tokens), h, w)
+    looked: tuple[float, ...] = field(default=(), repr=False, compare=False)  # share of the photo, not the sentinel
+
+
+@dataclass(frozen=True)
+class CaptioningResult:
+    """What the network says of one photo, best first."""
+
+    text: str
+    logprob: float
+    hypotheses: tuple[Caption, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the attention."""
+        result = asdict(self)
+        for hypothesis in result["hypotheses"]:
+            del hypothesis["attention"], hypothesis["looked"]
+        return result
+
+
+@dataclass(frozen=True)
+class RankedCaption:
+    """A caption that somebody typed, and how likely the network finds it for the photo."""
+
+    text: str
+    logprob: float
+    tokens: tuple[Token, ...]
+    unknown: tuple[str, ...]  # its words that the network does not know
+
+
+class CaptioningPredictor:
+    """A loaded captioner. Holds no state between calls: threads may share it."""
+
+    def __init__(self, model: Captioner, tokenizer: PreTrainedTokenizerFast):
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self._words = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "CaptioningPredictor":
+        """Load a checkpoint, by default the repository's own. Raises ModelError when it is missing or damaged."""
+        source = folder_or_hub_id or checkpoint_folder("captioning")
+        return cls(Captioner.from_pretrained(source), load_tokenizer(source))
+
+    def __call__(self, image: Any, options: CaptioningOptions | None = None) -> CaptioningResult:
+        """Caption one photo: a path, bytes, a file or a PIL image. Raises InputError when it is no usable picture."""
+        start = time.perf_counter()
+        (found,) = self._search(self.memory([load_image(image)]), options or CaptioningOptions())
+        return self._result(found, time.perf_counter() - start)
+
+    def stream(
+        self, images: Iterable[Any], options: CaptioningOptions | None = None, batch_size: int = 8
+    ) -> Iterator[CaptioningResult | InputError]:
+        """Caption any number of photos in order, a batch at a time; a photo that cannot be served yields its error.
+
+        `seconds` is the photo's share of its batch.
+        """
+        options, images = options or CaptioningOptions(), iter(images)
+        while batch := list(islice(images, batch_size)):
+            start = time.perf_counter()
+            loaded = [_load_or_error(image) for image in batch]
+            photos = [photo for photo in loaded if isinstance(photo, Image.Image)]
+            found = iter(self._search(self.memory(photos), options) if photos else [])
+            seconds = (time.perf_counter() - start) / len(batch)
+            for photo in loaded:
+                yield photo if isinstance(photo, InputError) else self._result(next(found), seconds)
+
+    @torch.inference_mode()
+    def memory(self, photos: Sequence[Image.Image]) -> Memory:
+        """What the decoder attends to, for B loaded photos."""
+        return self.model.memory(self._stem_maps(photos))[0]
+
+    @torch.inference_mode()
+    def imagenet(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
+        """What the ImageNet CNN alone sees: its likeliest labels with their probabilities."""
+        logits = self.model.encoder.classify(self._stem_maps([load_image(image)]))
+        best = logits[0].softmax(0).topk(count)
+        return [(imagenet_labels()[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def rank(self, image: Any, captions: Sequence[str]) -> list[RankedCaption]:
+        """Captions by their log-probability given the photo, likeliest first.
+
+        Raises InputError for captions that are empty or too many.
+        """
+        texts = [clean_text(caption, MAX_CAPTION, "caption") for caption in captions]
+        if not 0 < len(texts) <= MAX_CAPTIONS:
+            raise InputError(f"Give between 1 and {MAX_CAPTIONS} captions to rank, not {len(texts)}.")
+        ids = encode(self.tokenizer, texts)
+        for text, row in zip(texts, ids, strict=True):
+            if len(row) == 2:
+                raise InputError(f"The caption {text!r} has no word in it: write a sentence in English.")
+        logprobs = score_captions(self.model, self.memory([load_image(image)]), pad(ids)).tolist()
+        ranked = []
+        for text, row, values in zip(texts, ids, logprobs, strict=True):
+            tokens = tuple(Token(self._words[i], v) for i, v in zip(row[1:], values, strict=False))
+            unknown = tuple(w for w, i in zip(self._split(text), row[1:], strict=False) if i == UNK)
+            ranked.append(RankedCaption(text, sum(values[: len(tokens)]), tokens, unknown))
+        return sorted(ranked, key=lambda caption: -caption.logprob)
+
+    def _split(self, text: str) -> list[str]:
+        """The words of a text as the tokenizer cuts them, known or not."""
+        backend = self.tokenizer.backend_tokenizer
+        return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))]
+
+    @torch.inference_mode()
+    def _stem_maps(self, photos: Sequence[Image.Image]) -> Tensor:
+        encoder = self.model.encoder
+        return encoder.stem(encoder.preprocess(photos, via=self.model.config.photo_size))
+
+    def _search(self, memory: Memory, options: CaptioningOptions) -> list[list[Hypothesis]]:
+        beam = Beam(options.beam_size, options.length_penalty, max_length=options.max_length)
+        return beam_search(self.model.decoder, memory, beam)
+
+    def _result(self, found: list[Hypothesis], seconds: float) -> CaptioningResult:
+        captions = tuple(self._caption(hypothesis) for hypothesis in found)
+        return CaptioningResult(captions[0].text, captions[0].logprob, captions, round(seconds, 4))
+
+    def _caption(self, hypothesis: Hypothesis) -> Caption:
+        tokens = tuple(
+            Token(self._words[i], logprob)
+            for i, logprob in zip(hypothesis.tokens, hypothesis.token_logprobs, strict=True)
+        )
+        grid = self.model.encoder.config.grid
+        attention = hypothesis.attention[:, :-1]
+        return Caption(
+            " ".join(token.text for token in tokens[:-1]),
+            hypothesis.logprob,
+            tokens,
+            attention.reshape(-1, *grid).numpy(),
+            tuple(attention.sum(1).tolist()),
+        )
+
+
+def score_captions(model: Captioner, memory: Memory, tokens: Tensor) -> Tensor:
+    """(B * k, T) tokens, k captions for each of the B memories -> log-probability of each token after <bos>,
+    (B * k, T - 1), zero at padding."""
+    logits = model.decoder(tokens, memory).logits[:, :-1]
+    targets = tokens[:, 1:]
+    chosen = logits.gather(2, targets.unsqueeze(2)).squeeze(2) - logits.logsumexp(2)
+    return chosen.masked_fill(targets == PAD, 0.0)
+
+
+def _load_or_error(image: Any) -> Image.Image | InputError:
+    try:
+        return load_image(image)
+    except InputError as error:
+        return error
+
+
+def _check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{name} must be {kind} from {low} to {high}, not {value!r}.")
+
+
+_LOADING = threading.Lock()
+
+
+def get_predictor() -> CaptioningPredictor:
+    """The repository's captioner, loaded when first needed, once, and shared."""
+    with _LOADING:
+        return _load_once()
+
+
+@lru_cache(maxsize=1)
+def _load_once() -> CaptioningPredictor:
+    return CaptioningPredictor.from_pretrained()

@@ -1,0 +1,306 @@
+"""The captioning tab: five captions for the visitor's photo, and where the network looked for each word."""
+
+from dataclasses import dataclass, replace
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+
+from core.errors import InputError
+from core.metrics import caption_scores, java_available
+from demos.captioning import compare
+from demos.widgets import (
+    INTERNAL,
+    LEGEND,
+    NETWORK,
+    WORD_CLICKS,
+    photo_input,
+    served,
+    table,
+    word_buttons,
+    word_spans,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from demos.captioning.predict import Caption, CaptioningResult
+
+TITLE = "Captions"
+KEEP_SECONDS = 3600  # how long a session's attention stays in memory
+END = "<eos>"
+
+HELLO = '<p class="hello">Choose a photo: the captions appear here, best first, and a click on a word shows where the \
+network looked while it wrote it.</p>'
+NO_WORD = '<p class="looked">Click a word of any caption.</p>'
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a session keeps: the photo and its captions, whose attention the clicks on words ask for."""
+
+    photo: str
+    captions: "tuple[Caption, ...]"
+
+
+# --- what the events do: values in, values out -------------------------------------------------------------------
+
+
+def _predict() -> ModuleType:
+    """demos.captioning.predict, imported when first needed: it brings PyTorch with it, which takes seconds."""
+    from demos.captioning import predict
+
+    return predict
+
+
+def warm_up() -> None:
+    """Load the network. Raises ModelError when it cannot be had."""
+    _predict().get_predictor()
+
+
+@served
+def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> tuple:
+    """The captions of a photo as HTML, what the session keeps, attention for the most visual word and its note."""
+    if photo is None:
+        return nothing_shown()
+    result = _caption(photo, beam_size, length_penalty, max_length)
+    best = result.hypotheses[0]
+    word = int(np.argmax(best.looked[:-1] or best.looked))
+    small = tuple(replace(caption, attention=caption.attention.astype(np.float16)) for caption in result.hypotheses)
+    shown = Shown(photo, small)
+    return captions_html(result, word), shown, *attention_of(shown, 0, word)
+
+
+@served
+def show_labels(photo: str | None) -> dict[str, float] | None:
+    """What the ImageNet CNN alone sees."""
+    return None if photo is None else dict(_predict().get_predictor().imagenet(photo))
+
+
+@served
+def show_attention(shown: Shown | None, click: gr.EventData) -> tuple["Image", str]:
+    """The photo with the attention of the clicked word, or of all words of its caption, and a note."""
+    if shown is None:
+        raise InputError("This photo is no longer kept: choose it again.")
+    try:
+        word = None if click.word == "all" else int(click.word)
+        return attention_of(shown, int(click.sequence), word)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError("There is no such word: click one of a caption.") from error
+
+
+@served
+def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
+    """The best caption measured against the visitor's own, as HTML."""
+    from core.media import clean_text
+
+    if shown is None:
+        raise InputError("There is no caption to score yet: choose a photo first.")
+    lines = clean_text(references, 2000, "caption of your own").splitlines()
+    own = [line.strip() for line in lines if line.strip()]
+    hypothesis = [shown.captions[0].text]
+    scores = caption_scores(hypothesis, [own], ("BLEU", "ROUGE-L"), tokenizer="simple")
+    if with_meteor:
+        scores |= caption_scores(hypothesis, [own], ("METEOR",))
+    rows = [(name, f"{value:.1f}") for name, value in scores.items()]
+    return table(("metric", "percent"), rows, f"“{escape(hypothesis[0])}” against yours")
+
+
+@served
+def show_ranking(photo: str | None, captions: str) -> str:
+    """The visitor's captions by their log-probability given the photo, as HTML."""
+    ranked = _predict().get_predictor().rank(photo, captions.splitlines() if captions.strip() else [""])
+    rows = [
+        (
+            str(place),
+            word_spans([token.text for token in caption.tokens[:-1]], [t.logprob for t in caption.tokens[:-1]]),
+            f"{caption.logprob:.2f}",
+            f"{caption.logprob / len(caption.tokens):.2f}",
+            escape(", ".join(caption.unknown)) or "none",
+        )
+        for place, caption in enumerate(ranked, start=1)
+    ]
+    return table(("", "caption", "logprob", "per word", "unknown words"), rows, "Likeliest first")
+
+
+@served
+def show_comparison(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> str:
+    """Our answer and BLIP's for the same photo, as HTML."""
+    other = compare.caption_with_blip(photo)
+    ours = _caption(photo, beam_size, length_penalty, max_length)
+    rows = [
+        ("This LSTM", escape(ours.text), f"{ours.seconds:.2f}"),
+        (f"BLIP ({compare.BLIP})", escape(other.text), f"{other.seconds:.2f}"),
+    ]
+    return table(("network", "caption", "seconds"), rows, "The same photo for both")
+
+
+@served
+def captioning(image: str, beam_size: int = 5, length_penalty: float = 0.0, max_length: int = 20) -> dict[str, Any]:
+    """Write captions for a photo with an LSTM that attends to the photo, best first.
+
+    Parameters:
+        image: the photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at most 40 MB)
+        beam_size: number of hypotheses that beam search keeps and returns, 3 to 5 is best
+        length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
+        max_length: longest caption in words
+    Returns:
+        text and logprob of the best caption, hypotheses [{text, logprob, tokens [{text, logprob}]}], seconds
+    """
+    return _caption(image, beam_size, length_penalty, max_length).to_dict()
+
+
+@served
+def captioning_rank(image: str, captions: str) -> dict[str, Any]:
+    """Rank captions by their log-probability given a photo, likeliest first: which caption fits?
+
+    Parameters:
+        image: the photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at most 40 MB)
+        captions: English captions, one a line
+    Returns:
+        captions [{text, logprob, tokens [{text, logprob}], unknown [words that the network does not know]}]
+    """
+    from dataclasses import asdict
+
+    ranked = _predict().get_predictor().rank(image, captions.splitlines())
+    return {"captions": [asdict(caption) for caption in ranked]}
+
+
+def _caption(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> "CaptioningResult":
+    predict = _predict()
+    options = predict.CaptioningOptions(beam_size, length_penalty, max_length)
+    return predict.get_predictor()(photo, options)
+
+
+# --- how it looks ------------------------------------------------------------------------------------------------
+
+
+def nothing_shown() -> tuple:
+    """The outputs of `show_captions` before the first photo, and after one that could not be served."""
+    return HELLO, None, None, NO_WORD
+
+
+def captions_html(result: "CaptioningResult", pressed: int) -> str:
+    """The captions as a list of word buttons; `pressed` is the chosen word of the first."""
+    items = []
+    for number, caption in enumerate(result.hypotheses):
+        words = [_word(token.text) for token in caption.tokens]
+        buttons = word_buttons(words, [t.logprob for t in caption.tokens], number, None if number else pressed)
+        items.append(
+            f'<li><div class="words" role="group" aria-label="{escape(caption.text)}">{buttons}</div>'
+            f'<div class="facts"><span class="logprob">logprob {caption.logprob:.2f}</span>'
+            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">all words'
+            "</button></div></li>"
+        )
+    count = len(items)
+    found = f'<p class="time">{count} caption{"s" * (count > 1)} in {result.seconds:.2f} s</p>'
+    return f'<ol class="captions">{"".join(items)}</ol><div class="below">{LEGEND}{found}</div>'
+
+
+def attention_of(shown: Shown, number: int, word: int | None) -> tuple["Image", str]:
+    """(photo with the attention of one word, or of all when it is None, note as HTML) for a caption of a session."""
+    from core.media import load_image
+    from core.plots import attention_overlay, attention_sheet
+
+    if not Path(shown.photo).exists():
+        raise InputError("This photo is no longer kept: choose it again.")
+    photo, caption = load_image(shown.photo), shown.captions[number]
+    words = [_word(token.text) for token in caption.tokens]
+    attention = caption.attention.astype(np.float32)  # (words, h, w)
+    if word is None:
+        note = "Where the network looked for each word. The percentage is the photo's share of its attention."
+        return attention_sheet(photo, words, attention, caption.looked), f'<p class="looked">{note}</p>'
+    return attention_overlay(photo, attention[word]), _looked(words[word], caption.looked[word])
+
+
+def _looked(word: str, share: float) -> str:
+    return (
+        f'<p class="looked">For <strong>{escape(word)}</strong> it gave {share:.0%} of its attention to the photo and '
+        f"{1 - share:.0%} to what it had already written (the visual sentinel).</p>"
+        f'<div class="share" style="--share: {share:.3f}" aria-hidden="true"></div>'
+    )
+
+
+def _word(token: str) -> str:
+    return "(end)" if token == END else token
+
+
+def examples() -> list[list[str]]:
+    """Photos that come with gradio and scikit-image."""
+    ours = [gr.media.get_image(name) for name in ("lion.jpg", "tower.jpg")]
+    folder = Path(find_spec("skimage").origin).parent / "data"
+    others = [folder / name for name in ("astronaut.png", "chelsea.png", "camera.png", "motorcycle_left.png")]
+    return [[str(file)] for file in (*others, *ours) if Path(file).exists()]
+
+
+# --- the page ----------------------------------------------------------------------------------------------------
+
+
+def build() -> None:
+    """Lay out the tab and connect its events. Called inside the gr.Tab."""
+    shown = gr.State(time_to_live=KEEP_SECONDS)
+    with gr.Row(elem_id="captioning", elem_classes="two-columns"):
+        with gr.Column(scale=5):
+            photo = photo_input(label="Photo", height=340, elem_id="photo", alt_text="Your photo")
+            gr.Examples(examples(), photo, label="Or try one of these", api_visibility="private")
+            with gr.Accordion("How to search", open=False):
+                beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
+                length_penalty = gr.Slider(
+                    0, 2, 0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
+                )
+                max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="words")
+                again = gr.Button("Write captions", variant="primary")
+            labels = gr.Label(num_top_classes=5, label="What the CNN alone sees", elem_id="labels")
+        with gr.Column(scale=6):
+            captions = gr.HTML(HELLO, js_on_load=WORD_CLICKS, elem_id="captions")
+            overlay = gr.Image(
+                label="Where it looked", format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="overlay",
+                alt_text="The photo, bright where the network looked for the chosen word",
+            )  # fmt: skip
+            note = gr.HTML(NO_WORD, elem_id="note")
+    with gr.Accordion("Which caption fits?", open=False):
+        gr.Markdown("Type captions, one a line. They are ranked by their log-probability given the photo.")
+        typed = gr.Textbox(
+            "a cat looks at the camera\na dog runs through the snow\na woman smiles", label="Captions", lines=4
+        )
+        rank = gr.Button("Rank")
+        ranking = gr.HTML(elem_id="ranking")
+    with gr.Accordion("Score against your own caption", open=False):
+        gr.Markdown("Describe the photo yourself, in one line or several. The best caption is scored against them all.")
+        own = gr.Textbox(label="Your captions", lines=2, placeholder="a brown dog runs along the beach")
+        meteor = gr.Checkbox(
+            label="METEOR too", interactive=java_available(),
+            info="Starts Java, which takes about 8 seconds." if java_available() else "Needs Java, which is not here.",
+        )  # fmt: skip
+        score = gr.Button("Score")
+        scores = gr.HTML(elem_id="scores")
+    with gr.Accordion("Compare with a Transformer", open=False):
+        gr.Markdown(f"The same photo for BLIP (`{compare.BLIP}`, 247 million parameters). It needs a network once.")
+        ask = gr.Button("Ask BLIP")
+        comparison = gr.HTML(elem_id="comparison")
+
+    search = [beam_size, length_penalty, max_length]
+    outputs = [captions, shown, overlay, note]
+    changes = [photo.change, again.click, *(slider.release for slider in search)]
+    found = gr.on(
+        changes, show_captions, [photo, *search], outputs, **NETWORK, **INTERNAL,
+        trigger_mode="always_last", show_progress="minimal", show_progress_on=captions,
+    )  # fmt: skip
+    found.failure(nothing_shown, None, outputs, **INTERNAL, show_progress="hidden")
+    found.failure(lambda: None, None, labels, **INTERNAL, show_progress="hidden")
+    found.success(show_labels, photo, labels, **NETWORK, **INTERNAL, show_progress="hidden")
+    captions.click(
+        show_attention, shown, [overlay, note], **INTERNAL, trigger_mode="always_last", show_progress="hidden"
+    )
+    rank.click(show_ranking, [photo, typed], ranking, **NETWORK, **INTERNAL)
+    score.click(show_scores, [shown, own, meteor], scores, **INTERNAL)
+    ask.click(show_comparison, [photo, *search], comparison, **INTERNAL)
+
+    with gr.Row(visible=False):
+        answer = gr.JSON(label="Result")
+    gr.on([], captioning, [photo, *search], answer, api_name="captioning", **NETWORK)
+    gr.on([], captioning_rank, [photo, typed], answer, api_name="captioning_rank", **NETWORK)

@@ -1,0 +1,109 @@
+"""Pieces of the page that the tabs share: a photo from the visitor, words as buttons, errors as sentences."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import wraps
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
+
+from core.errors import InputError, UnrolledError
+
+# All networks use every core, so one request at a time is quickest for everybody. (The longer ones wait elsewhere.)
+NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
+# Events of the page itself: no part of the API.
+INTERNAL = {"api_visibility": "private"}
+
+
+def served(function: Callable) -> Callable:
+    """A handler whose errors for people (InputError, ModelError) reach the visitor as their sentence, no more."""
+
+    @wraps(function)
+    def handler(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except UnrolledError as error:
+            title = "This does not work" if isinstance(error, InputError) else "Not available"
+            # The page shows the sentence as HTML, and it may quote what somebody typed.
+            raise gr.Error(escape(str(error), quote=False), title=title, print_exception=False) from error
+
+    return handler
+
+
+def photo_input(**options: Any) -> gr.Image:
+    """A photo by upload, webcam or clipboard; handlers get the path of the file as it was uploaded.
+
+    gr.Image itself would open it with any of Pillow's decoders first, and answer what it cannot open with an error of
+    its own. Here nothing is decoded before core.media has looked at it.
+    """
+    photo = gr.Image(type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], **options)
+    photo.preprocess = _uploaded_path
+    return photo
+
+
+def _uploaded_path(payload: ImageData | None) -> str | None:
+    if payload is None or not payload.path:
+        return None
+    # gradio's own check passes over a request whose file lacks the "meta" field.
+    if not Path(payload.path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise gr.Error("Only an uploaded file can be read: upload the photo first.", print_exception=False)
+    return payload.path
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+# A click on a word tells the handler `sequence` and `word` (gr.EventData); "all" stands for all words of a sequence.
+WORD_CLICKS = """
+element.addEventListener('click', (event) => {
+    const button = event.target.closest('button[data-word]');
+    if (!button) return;
+    for (const other of element.querySelectorAll('[aria-pressed=true]')) other.setAttribute('aria-pressed', 'false');
+    button.setAttribute('aria-pressed', 'true');
+    trigger('click', {sequence: Number(button.dataset.sequence), word: button.dataset.word});
+});
+"""
+LEGEND = (
+    '<p class="legend">Each word is tinted by its probability: <span class="scale" aria-hidden="true"></span> '
+    "from a guess to certain.</p>"
+)
+
+
+def word_spans(words: Sequence[str], logprobs: Sequence[float]) -> str:
+    """Words as HTML, each tinted by its probability."""
+    return " ".join(
+        f'<span class="word" {_probability(logprob)}>{escape(word)}</span>'
+        for word, logprob in zip(words, logprobs, strict=True)
+    )
+
+
+def word_buttons(words: Sequence[str], logprobs: Sequence[float], sequence: int, pressed: int | None = None) -> str:
+    """Words as HTML buttons, each tinted by its probability; for a gr.HTML with `js_on_load=WORD_CLICKS`."""
+    return " ".join(
+        f'<button type="button" class="word" {_probability(logprob)} data-sequence="{sequence}" data-word="{number}" '
+        f'aria-pressed="{str(number == pressed).lower()}">{escape(word)}</button>'
+        for number, (word, logprob) in enumerate(zip(words, logprobs, strict=True))
+    )
+
+
+def _probability(logprob: float) -> str:
+    p = min(1.0, math.exp(logprob))
+    return f'style="--p: {p:.3f}" title="probability {p:.2g}, log-probability {logprob:.2f}"'
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """An HTML table; the cells are HTML already, so escape what somebody typed. Numbers are set flush right."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in header)
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="table" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(content: str) -> str:
+    number = content.lstrip("-").replace(".", "", 1).isdigit()
+    return f'<td class="number">{content}</td>' if number else f"<td>{content}</td>"
