@@ -24,7 +24,7 @@ class Memory:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, rows: slice) -> "Memory":
+    def __getitem__(self, rows: slice | Tensor) -> "Memory":
         """The memories of some of the inputs."""
         mask = None if self.mask is None else self.mask[rows]
         return Memory(self.keys[rows], self.values[rows], mask, self.summary[rows])

@@ -99,14 +99,14 @@ class LSTMDecoder(nn.Module):
         if state is None:
             state = self.initial_state(len(tokens), memory)
         inputs = self.dropout(self.embedding(tokens))  # (N, T, E)
-        outputs, last = self.first(inputs, _layer(state, 0))
+        outputs, last = _run(self.first, inputs, _layer(state, 0))
         hiddens, cells = [last[0]], [last[1]]
         outputs = self.dropout(outputs)
         context = weights = None
         if self.attention is not None:
             context, weights = self.attention(outputs, inputs, memory)
         for number, lstm in enumerate(self.upper, 1):
-            above, last = lstm(_join(outputs, context), _layer(state, number))
+            above, last = _run(lstm, _join(outputs, context), _layer(state, number))
             outputs = outputs + self.dropout(above)
             hiddens.append(last[0])
             cells.append(last[1])
@@ -117,6 +117,15 @@ class LSTMDecoder(nn.Module):
 
 def _layer(state: DecoderState, number: int) -> tuple[Tensor, Tensor]:
     return state.hidden[number : number + 1], state.cell[number : number + 1]
+
+
+def _run(lstm: nn.LSTM, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The fused call, or the bare cell for a single step: setting the fused one up costs more than the step itself."""
+    if inputs.shape[1] > 1:
+        return lstm(inputs, state)
+    weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
+    hidden, cell = torch.lstm_cell(inputs[:, 0], (state[0][0], state[1][0]), *weights)
+    return hidden[:, None], (hidden[None], cell[None])
 
 
 def _join(outputs: Tensor, context: Tensor | None) -> Tensor:

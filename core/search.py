@@ -6,10 +6,10 @@
 
 Each works on any decoder whose `forward(tokens (N, 1), memory, state)` gives logits, state and attention, whose
 `initial_state(N, memory)` starts N sequences and whose state has `select(index)`, and on any number of inputs. N is
-`len(memory)` times the sequences per input; without a memory (a language model) name the number of inputs.
+`len(memory)` times the sequences per input; `memory[index]` are the memories of some inputs. Without a memory (a
+language model) name the number of inputs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -83,9 +83,9 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each input, best first.
 
-    A beam that ends with <eos> leaves the batch's race; an input is done when its best finished hypothesis beats
-    whatever its live beams can still reach. With no length penalty or a positive one that bound is exact, because
-    log-probabilities only fall (Huang et al. 2017).
+    A beam that ends with <eos> leaves the race. An input is done when n have ended and the best of them beats whatever
+    its live beams can still reach; log-probabilities only fall, so that best one is safe (Huang et al. 2017). Inputs
+    that are done leave the batch, so that a slow one does not hold up the rest.
     """
     beam = beam or Beam()
     b, k = inputs or len(memory), beam.size
@@ -93,35 +93,33 @@ def beam_search(
     tokens = torch.full((b * k, 1), BOS)
     totals = torch.full((b, k), float("-inf"))
     totals[:, 0] = 0.0  # all beams start alike: let only the first branch
-    steps: list[_Step] = []
-    finished: list[list[_End]] = [[] for _ in range(b)]
-    rows = torch.arange(b)[:, None] * k
+    race = _Race(list(range(b)), [[] for _ in range(b)], [])
+    found: dict[int, list[Hypothesis]] = {}
     for length in range(beam.max_length + 1):
         output = decoder(tokens, memory, state)
-        logprobs = output.logits[:, -1].float().log_softmax(1)
-        logprobs[:, _NEVER] = float("-inf")
-        if length < beam.min_length:
-            logprobs[:, EOS] = float("-inf")
-        if length == beam.max_length:  # nothing but the end is left
-            logprobs[:, :EOS] = logprobs[:, EOS + 1 :] = float("-inf")
-        if beam.no_repeat_ngram:
-            _block_repeats(logprobs, steps, beam.no_repeat_ngram)
-        candidates = totals[:, :, None] + logprobs.view(b, k, -1)
-        vocab = candidates.shape[2]
+        logprobs = _allowed(output.logits[:, -1].float().log_softmax(1), race, beam, length)
+        looks = None if output.attention is None else output.attention[:, -1].view(len(race.inputs), k, -1)
+        candidates = (totals[:, :, None] + logprobs.view(len(totals), k, -1)).flatten(1)
         # 2 k candidates: at most k of them end, so k can live on
-        totals_2k, flat = candidates.flatten(1).topk(min(2 * k, k * vocab))
-        parents, words = flat // vocab, flat % vocab
-        token_logprobs = logprobs.view(b, -1).gather(1, flat)
-        _collect(finished, steps, totals_2k, parents, words, token_logprobs, output.attention, beam, length)
-        order = (words == EOS).int().argsort(dim=1, stable=True)[:, :k]  # the k best that go on
-        words, parents, totals = (x.gather(1, order) for x in (words, parents, totals_2k))
-        totals = totals.masked_fill(words == EOS, float("-inf"))
-        steps.append(_Step(words, parents, token_logprobs.gather(1, order), _grouped(output.attention, b)))
-        if length == beam.max_length or _decided(finished, totals, beam, length):
+        totals, flat = candidates.topk(min(2 * k, candidates.shape[1]))
+        parents, words = flat // logprobs.shape[1], flat % logprobs.shape[1]
+        step = _Step(words, parents, logprobs.view(len(totals), -1).gather(1, flat), looks)
+        _collect(race, totals, step, beam)
+        live = (words == EOS).int().argsort(dim=1, stable=True)[:, :k]  # the k best that go on
+        totals = totals.gather(1, live).masked_fill(words.gather(1, live) == EOS, float("-inf"))
+        race.steps.append(step.keep(live))
+        done = _decided(race, totals, beam, length)
+        for place in done:
+            found[race.inputs[place]] = _n_best(race, place, beam)
+        rest = torch.tensor([place for place in range(len(race.inputs)) if place not in done], dtype=torch.long)
+        if not len(rest):
             break
-        state = output.state.select((rows + parents).flatten())
-        tokens = words.view(-1, 1)
-    return [_n_best(ends, steps, number, beam) for number, ends in enumerate(finished)]
+        origins = (torch.arange(len(totals))[:, None] * k + race.steps[-1].parents)[rest]
+        if done:
+            race, totals = race.select(rest), totals[rest]
+            memory = None if memory is None else memory[rest]
+        state, tokens = output.state.select(origins.flatten()), race.steps[-1].words.view(-1, 1)
+    return [found[number] for number in range(b)]
 
 
 @torch.inference_mode()
@@ -184,7 +182,17 @@ class _Step:
     words: Tensor  # (B, k)
     parents: Tensor  # (B, k) the beam of the step before that each continues
     logprobs: Tensor  # (B, k) of the word
-    attention: Tensor | None  # (B, k, P + 1) while the words were chosen, by parent
+    attention: Tensor | None  # (B, beams before, P + 1) while the words were chosen, by parent
+
+    def keep(self, beams: Tensor) -> "_Step":
+        """Only the beams (B, k) named."""
+        words, parents, logprobs = (x.gather(1, beams) for x in (self.words, self.parents, self.logprobs))
+        return _Step(words, parents, logprobs, self.attention)
+
+    def select(self, places: Tensor) -> "_Step":
+        """Only the inputs at these places."""
+        attention = None if self.attention is None else self.attention[places]
+        return _Step(self.words[places], self.parents[places], self.logprobs[places], attention)
 
 
 @dataclass(frozen=True)
@@ -199,67 +207,86 @@ class _End:
     attention: Tensor | None  # (P + 1,) at <eos>
 
 
-def _grouped(attention: Tensor | None, b: int) -> Tensor | None:
-    return None if attention is None else attention[:, -1].view(b, -1, attention.shape[-1])
+@dataclass(frozen=True)
+class _Race:
+    """The inputs that still run, what has ended for each, and their steps so far."""
+
+    inputs: list[int]
+    ended: list[list[_End]]
+    steps: list[_Step]
+
+    def select(self, places: Tensor) -> "_Race":
+        """Only the inputs at these places."""
+        numbers = places.tolist()
+        kept = ([values[n] for n in numbers] for values in (self.inputs, self.ended))
+        return _Race(*kept, [step.select(places) for step in self.steps])
+
+
+def _allowed(logprobs: Tensor, race: _Race, beam: Beam, length: int) -> Tensor:
+    """(N, V) log-probabilities with everything that may not come next at -inf."""
+    logprobs[:, _NEVER] = float("-inf")
+    if length < beam.min_length:
+        logprobs[:, EOS] = float("-inf")
+    if length == beam.max_length:  # nothing but the end is left
+        logprobs[:, :EOS] = logprobs[:, EOS + 1 :] = float("-inf")
+    if beam.no_repeat_ngram and race.steps:
+        _block_repeats(logprobs, race.steps, beam.no_repeat_ngram)
+    return logprobs
 
 
 def _score(logprob: float, tokens: int, beam: Beam) -> float:
     return logprob / tokens**beam.length_penalty
 
 
-def _collect(finished, steps, totals, parents, words, logprobs, attention, beam: Beam, length: int) -> None:
-    """Add the candidates that end here, from among the best k."""
-    looks = _grouped(attention, len(finished))
-    ends = (words[:, : beam.size] == EOS) & totals[:, : beam.size].isfinite()
+def _collect(race: _Race, totals: Tensor, step: _Step, beam: Beam) -> None:
+    """Note the candidates that end here, from among the best k."""
+    length = len(race.steps)
+    ends = (step.words[:, : beam.size] == EOS) & totals[:, : beam.size].isfinite()
     for i, j in ends.nonzero().tolist():
-        total, parent = totals[i, j].item(), parents[i, j].item()
-        look = None if looks is None else looks[i, parent]
+        total, parent = totals[i, j].item(), step.parents[i, j].item()
+        look = None if step.attention is None else step.attention[i, parent]
         score = _score(total, length + 1, beam)
-        finished[i].append(_End(score, total, logprobs[i, j].item(), length, parent, look))
+        race.ended[i].append(_End(score, total, step.logprobs[i, j].item(), length, parent, look))
 
 
-def _decided(finished: list[list[_End]], totals: Tensor, beam: Beam, length: int) -> bool:
-    """Whether no live beam of any input can still enter its n best."""
-    wanted = beam.n_best or beam.size
-    best_live = totals.max(1).values.tolist()
-    for ends, live in zip(finished, best_live, strict=True):
-        scores = sorted((end.score for end in ends), reverse=True)
-        if len(scores) < wanted:
-            return False
+def _decided(race: _Race, totals: Tensor, beam: Beam, length: int) -> list[int]:
+    """Places of the inputs that are done."""
+    if length == beam.max_length:
+        return list(range(len(race.inputs)))
+    done = []
+    for place, live in enumerate(totals.max(1).values.tolist()):
+        ended = race.ended[place]
         reachable = max(_score(live, length + 2, beam), _score(live, beam.max_length + 1, beam))
-        if scores[wanted - 1] < reachable:
-            return False
-    return True
+        if len(ended) >= (beam.n_best or beam.size) and max(end.score for end in ended) >= reachable:
+            done.append(place)
+    return done
 
 
-def _n_best(ends: Sequence[_End], steps: list[_Step], number: int, beam: Beam) -> list[Hypothesis]:
-    ranked = sorted(ends, key=lambda end: -end.score)[: beam.n_best or beam.size]
-    return [_read_back(end, steps, number) for end in ranked]
+def _n_best(race: _Race, place: int, beam: Beam) -> list[Hypothesis]:
+    ranked = sorted(race.ended[place], key=lambda end: -end.score)[: beam.n_best or beam.size]
+    return [_read_back(end, race.steps, place) for end in ranked]
 
 
-def _read_back(end: _End, steps: list[_Step], i: int) -> Hypothesis:
+def _read_back(end: _End, steps: list[_Step], place: int) -> Hypothesis:
     """Follow the parents from <eos> to <bos>."""
-    words, logprobs, looks, place = [EOS], [end.eos_logprob], [end.attention], end.parent
+    words, logprobs, looks, beam = [EOS], [end.eos_logprob], [end.attention], end.parent
     for step in reversed(steps[: end.length]):
-        parent = step.parents[i, place].item()
-        words.append(step.words[i, place].item())
-        logprobs.append(step.logprobs[i, place].item())
-        looks.append(None if step.attention is None else step.attention[i, parent])
-        place = parent
+        words.append(step.words[place, beam].item())
+        logprobs.append(step.logprobs[place, beam].item())
+        beam = step.parents[place, beam].item()
+        looks.append(None if step.attention is None else step.attention[place, beam])
     attention = None if looks[0] is None else torch.stack(looks[::-1])
     return Hypothesis(tuple(words[::-1]), end.logprob, tuple(logprobs[::-1]), end.score, attention)
 
 
 def _block_repeats(logprobs: Tensor, steps: list[_Step], n: int) -> None:
     """Set to -inf each word that would complete an n-gram its beam already has."""
-    if not steps:
-        return
     b, k = steps[-1].words.shape
     for row in range(b * k):
-        i, place, words = row // k, row % k, []
+        place, beam, words = row // k, row % k, []
         for step in reversed(steps):
-            words.append(step.words[i, place].item())
-            place = step.parents[i, place].item()
+            words.append(step.words[place, beam].item())
+            beam = step.parents[place, beam].item()
         words.reverse()
         tail = words[len(words) - n + 1 :]
         for start in range(len(words) - n + 1):

@@ -95,11 +95,11 @@ def _probability(logprob: float) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """An HTML table; the cells are HTML already, so escape what somebody typed. Numbers are set flush right."""
+    """An HTML table. Caption and cells are HTML already, so escape what somebody typed."""
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     return (
-        f'<div class="table" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{caption}</caption>'
+        f'<div class="table" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

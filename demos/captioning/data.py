@@ -122,21 +122,21 @@ class CaptionedStems(Dataset):
 
 
 class Collate:
-    """Items -> stem_maps (B, C, h, w), tokens (B * k, T), words (B, V) 1 where a caption of the photo has the word, and
-    photos (B,), their numbers. Augmentation: the photo or its mirror image, whole or cropped on the stem's maps."""
+    """Items -> stem_maps (B, C, h, w); tokens (B * k, T); words (B, V), 1 where a caption of the photo has one of the V
+    most frequent words; photos (B,), their numbers. Augmentation: the photo or its mirror image, whole or cropped."""
 
-    def __init__(self, vocab_size: int, augment: bool = True):
-        self.vocab_size, self.augment = vocab_size, augment
+    def __init__(self, detected_words: int, augment: bool = True):
+        self.detected_words, self.augment = detected_words, augment
 
     def __call__(self, items: list) -> dict[str, Tensor]:
         maps = torch.stack([cache.map(row, flip=self.augment and random.random() < 0.5) for _, cache, row, _ in items])
         if self.augment:
             maps = random_crop(maps)
-        words = torch.zeros(len(items), self.vocab_size)
+        words = torch.zeros(len(items), self.detected_words)
         chosen = []
         for place, (_, _, _, captions) in enumerate(items):
             chosen += choose(captions, CAPTIONS_PER_PHOTO)
-            words[place, [t for caption in captions for t in caption if t > UNK]] = 1
+            words[place, [t for caption in captions for t in caption if UNK < t < self.detected_words]] = 1
         photos = torch.tensor([number for number, *_ in items])
         return {"stem_maps": maps, "tokens": pad(chosen), "words": words, "photos": photos}
 

@@ -22,20 +22,21 @@ class CaptionerConfig:
     encoder_weights: str = "imagenet"  # or "random": the control of the transfer-learning table
     photo_size: int = 224  # the training photos' stored size; a visitor's photo is squashed to it first
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
+    detected_words: int = 2048  # the word detector knows the so many most frequent words
     memory_dropout: float = 0.3
 
 
 class WordDetector(nn.Module):
-    """Which words a caption of this photo would use, as probabilities over the vocabulary, and their embedding.
+    """Which words a caption of this photo would use, as probabilities of the V most frequent, and their embedding.
 
     High-level concepts between CNN and LSTM help captions (Wu et al. 2016; Yao et al. 2017, LSTM-A). The probabilities
     are trained on the words of the photo's captions; their mean embedding joins the summary of the memory.
     """
 
-    def __init__(self, feature_dim: int, memory_dim: int, vocab_size: int):
+    def __init__(self, feature_dim: int, memory_dim: int, detected_words: int):
         super().__init__()
-        self.logits = nn.Linear(feature_dim, vocab_size)
-        self.embedding = nn.Linear(vocab_size, memory_dim, bias=False)
+        self.logits = nn.Linear(feature_dim, detected_words)
+        self.embedding = nn.Linear(detected_words, memory_dim, bias=False)
         nn.init.constant_(self.logits.bias, -6.0)  # most words are absent
 
     def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,7 @@ class Captioner(nn.Module, Checkpoint):
         imagenet = config.encoder_weights == "imagenet"
         self.encoder = shared_encoder(config.encoder) if imagenet else create_encoder(config.encoder, pretrained=False)
         self.tail = copy.deepcopy(self.encoder.tail).requires_grad_(True)
-        self.words = WordDetector(facts.feature_dim, width, config.vocab_size)
+        self.words = WordDetector(facts.feature_dim, width, config.detected_words)
         self.to_memory = nn.Sequential(
             nn.Linear(facts.feature_dim, width), nn.ReLU(), nn.Dropout(config.memory_dropout)
         )

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from html import escape
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from core.errors import InputError
 from core.metrics import caption_scores, java_available
@@ -26,7 +28,7 @@ from demos.widgets import (
 )
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from matplotlib.figure import Figure
 
     from demos.captioning.predict import Caption, CaptioningResult
 
@@ -36,7 +38,6 @@ END = "<eos>"
 
 HELLO = '<p class="hello">Choose a photo: the captions appear here, best first, and a click on a word shows where the \
 network looked while it wrote it.</p>'
-NO_WORD = '<p class="looked">Click a word of any caption.</p>'
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def show_labels(photo: str | None) -> dict[str, float] | None:
 
 
 @served
-def show_attention(shown: Shown | None, click: gr.EventData) -> tuple["Image", str]:
+def show_attention(shown: Shown | None, click: gr.EventData) -> tuple[Image.Image, str]:
     """The photo with the attention of the clicked word, or of all words of its caption, and a note."""
     if shown is None:
         raise InputError("This photo is no longer kept: choose it again.")
@@ -181,7 +182,7 @@ def _caption(photo: str | None, beam_size: int, length_penalty: float, max_lengt
 
 def nothing_shown() -> tuple:
     """The outputs of `show_captions` before the first photo, and after one that could not be served."""
-    return HELLO, None, None, NO_WORD
+    return HELLO, None, None, None
 
 
 def captions_html(result: "CaptioningResult", pressed: int) -> str:
@@ -201,7 +202,7 @@ def captions_html(result: "CaptioningResult", pressed: int) -> str:
     return f'<ol class="captions">{"".join(items)}</ol><div class="below">{LEGEND}{found}</div>'
 
 
-def attention_of(shown: Shown, number: int, word: int | None) -> tuple["Image", str]:
+def attention_of(shown: Shown, number: int, word: int | None) -> tuple[Image.Image, str]:
     """(photo with the attention of one word, or of all when it is None, note as HTML) for a caption of a session."""
     from core.media import load_image
     from core.plots import attention_overlay, attention_sheet
@@ -213,8 +214,14 @@ def attention_of(shown: Shown, number: int, word: int | None) -> tuple["Image", 
     attention = caption.attention.astype(np.float32)  # (words, h, w)
     if word is None:
         note = "Where the network looked for each word. The percentage is the photo's share of its attention."
-        return attention_sheet(photo, words, attention, caption.looked), f'<p class="looked">{note}</p>'
+        return _picture(attention_sheet(photo, words, attention, caption.looked)), f'<p class="looked">{note}</p>'
     return attention_overlay(photo, attention[word]), _looked(words[word], caption.looked[word])
+
+
+def _picture(figure: "Figure") -> Image.Image:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return Image.open(buffer).convert("RGB")
 
 
 def _looked(word: str, share: float) -> str:
@@ -226,7 +233,7 @@ def _looked(word: str, share: float) -> str:
 
 
 def _word(token: str) -> str:
-    return "(end)" if token == END else token
+    return "end" if token == END else token
 
 
 def examples() -> list[list[str]]:
@@ -246,7 +253,7 @@ def build() -> None:
     with gr.Row(elem_id="captioning", elem_classes="two-columns"):
         with gr.Column(scale=5):
             photo = photo_input(label="Photo", height=340, elem_id="photo", alt_text="Your photo")
-            gr.Examples(examples(), photo, label="Or try one of these", api_visibility="private")
+            gr.Examples(examples(), photo, label="Or try one of these", elem_id="examples", api_visibility="private")
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
                 length_penalty = gr.Slider(
@@ -261,7 +268,7 @@ def build() -> None:
                 label="Where it looked", format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="overlay",
                 alt_text="The photo, bright where the network looked for the chosen word",
             )  # fmt: skip
-            note = gr.HTML(NO_WORD, elem_id="note")
+            note = gr.HTML(elem_id="note")
     with gr.Accordion("Which caption fits?", open=False):
         gr.Markdown("Type captions, one a line. They are ranked by their log-probability given the photo.")
         typed = gr.Textbox(

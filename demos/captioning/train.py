@@ -147,7 +147,7 @@ def train_on_photos(
     for number, collection in enumerate(data.photos):
         sets.append(CaptionedStems(collection["train"], data.stems(number, "train", model), tokenizer, first))
         first += len(sets[-1])
-    collate = Collate(model.config.vocab_size)
+    collate = Collate(model.config.detected_words)
     loader = DataLoader(ConcatDataset(sets), batch_size, shuffle=True, drop_last=True, collate_fn=collate)
     dev = {"photos": data.photos[0]["dev"], "cache": data.stems(0, "dev", model)}
     evaluate = partial(dev_scores, tokenizer=tokenizer, **dev)
@@ -159,8 +159,8 @@ def train_on_photos(
 
 
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: Captioner) -> None:
-    """A full checkpoint in `folder`/best."""
-    model.save_pretrained(folder / "best", half=False)
+    """A checkpoint in `folder`/best, ready to ship or to continue from."""
+    model.save_pretrained(folder / "best")
     tokenizer.save_pretrained(folder / "best")
 
 
@@ -170,7 +170,9 @@ def new_captioner(
     """An untrained model and the tokenizer of the training captions."""
     tokenizer = train_word_tokenizer(captions, min_count)
     size = len(tokenizer)
-    return Captioner(CaptionerConfig(size, encoder, weights, decoder=DecoderConfig(size))), tokenizer
+    detected = min(size, CaptionerConfig.detected_words)
+    config = CaptionerConfig(size, encoder, weights, decoder=DecoderConfig(size), detected_words=detected)
+    return Captioner(config), tokenizer
 
 
 def reward_of(data: Collections, tokenizer: PreTrainedTokenizerFast) -> CiderD:

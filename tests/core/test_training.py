@@ -320,7 +320,7 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path):
     assert [list(record) for record in got] == [list(record) for record in expected]  # only the main process writes
     losses, norms = ([record[name] for record in expected if "loss" in record] for name in ("loss", "norm"))
     assert len(losses) == 12
-    assert losses[-1] < 0.9 * losses[0]
+    assert sum(losses[-4:]) < 0.95 * sum(losses[:4])
     assert max(norms) > 0.3  # where gradients are clipped
     assert [record["loss"] for record in got if "loss" in record] == pytest.approx(losses, abs=1e-4)
     assert [record["norm"] for record in got if "loss" in record] == pytest.approx(norms, abs=1e-4)
