@@ -44,12 +44,20 @@ def build() -> gr.Blocks:
     return page.queue(max_size=MAX_WAITING)
 
 
+def theme() -> gr.themes.Base:
+    """Calm and legible: white on teal has a contrast of 5.5 here, against 2.5 in the default theme."""
+    button = {"button_primary_background_fill": "*primary_700", "button_primary_background_fill_hover": "*primary_800"}
+    dark = {f"{name}_dark": colour for name, colour in button.items()}
+    base = gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS)
+    return base.set(**button, **dark)
+
+
 def launch(page: gr.Blocks, host: str | None = None, port: int | None = None) -> None:
     """Serve the page and return. Without host and port the environment decides (GRADIO_SERVER_NAME, ..._PORT)."""
     page.launch(
         server_name=host,
         server_port=port,
-        theme=gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS),
+        theme=theme(),
         css_paths=Path(__file__).parent / "demos" / "style.css",
         max_file_size=MAX_UPLOAD,
         show_error=True,

@@ -1,6 +1,6 @@
 """What transfer learning gives: the same decoder, photos and budget on three encoders.
 
-    python -m benchmarks.transfer_learning --data flickr8k --out runs/transfer [--epochs 1]
+    python -m benchmarks.transfer_learning --data flickr8k --out runs/transfer [--photos 3000]
 
 random, frozen       the CNN never saw anything
 ImageNet, frozen     the CNN knows a thousand kinds of things
@@ -30,15 +30,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of Flickr8k or COCO captions")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--photos", type=int, default=3000, help="training photos, each seen once with five captions")
     parser.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args()
-    photos = [read_collection(options.data)]
+    collection = read_collection(options.data)
+    collection["train"] = collection["train"][: options.photos]
     for name, (weights, tail_rate) in ROWS.items():
-        data = Collections(photos, options.cache / weights if weights == "random" else options.cache)
+        data = Collections([collection], options.cache / weights if weights == "random" else options.cache)
         set_seed(1)
         model, tokenizer = new_captioner(data.captions(), "efficientnet_lite2", weights, min_count=4)
-        config = TrainingConfig(options.epochs, warmup_steps=50, weight_decay=0.01, precision=best_precision())
+        config = TrainingConfig(epochs=1, warmup_steps=50, weight_decay=0.01, precision=best_precision())
         folder = options.out / name.replace(", ", "-")
         records = train_on_photos(
             model, tokenizer, data, teacher_loss, config, folder, False, options.batch_size, tail_rate

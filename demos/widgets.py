@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
-from core.errors import InputError, UnrolledError
+from core.errors import UnrolledError
 
 # All networks use every core, so one request at a time is quickest for everybody. (The longer ones wait elsewhere.)
 NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
@@ -27,9 +27,8 @@ def served(function: Callable) -> Callable:
         try:
             return function(*arguments, **keywords)
         except UnrolledError as error:
-            title = "This does not work" if isinstance(error, InputError) else "Not available"
             # The page shows the sentence as HTML, and it may quote what somebody typed.
-            raise gr.Error(escape(str(error), quote=False), title=title, print_exception=False) from error
+            raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
 
     return handler
 

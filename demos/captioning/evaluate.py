@@ -75,12 +75,15 @@ def ranking_figures(predictor: CaptioningPredictor, photos: Sequence[CaptionedPh
     for number in tqdm(range(groups), unit="group", disable=not sys.stderr.isatty()):
         group = photos[number * RANKED_PHOTOS : (number + 1) * RANKED_PHOTOS]
         captions = [(owner, text) for owner, photo in enumerate(group) for text in photo.captions]
-        tokens = pad(encode(predictor.tokenizer, [text for _, text in captions]))
+        # by length, so that short captions are not padded to the longest
+        captions.sort(key=lambda caption: len(caption[1]))
+        ids = encode(predictor.tokenizer, [text for _, text in captions])
+        batches = [pad(ids[start : start + 100]) for start in range(0, len(ids), 100)]
         relevant = torch.tensor([[owner == row for owner, _ in captions] for row in range(len(group))])
         scores = []
         for photo in group:
             memory = predictor.memory([load_image(photo.path)])
-            scores.append(score_captions(model, memory, tokens).sum(1))
+            scores.append(torch.cat([score_captions(model, memory, tokens).sum(1) for tokens in batches]))
         scores = torch.stack(scores)  # (photos, captions)
         figures.append(
             {

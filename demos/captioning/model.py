@@ -74,9 +74,14 @@ class Captioner(nn.Module, Checkpoint):
         self.tail.eval()
         return self
 
-    def memory(self, stem_maps: Tensor) -> tuple[Memory, Tensor]:
-        """(B, C, h, w) stem maps, of a whole photo or a crop -> Memory, word logits (B, V)"""
+    def memory(self, stem_maps: Tensor, mirrored: Tensor | None = None) -> tuple[Memory, Tensor]:
+        """(B, C, h, w) stem maps, of a whole photo or a crop -> Memory, word logits (B, V).
+
+        Given those of the mirrored photo too, each place gets the mean of what the CNN saw there and in the mirror.
+        """
         maps = self.tail(stem_maps)  # (B, D, h, w)
+        if mirrored is not None:
+            maps = (maps + self.tail(mirrored).flip(3)) / 2
         grid = to_grid(maps)
         place = self.place[: maps.shape[2], : maps.shape[3]].flatten(0, 1)
         places = self.normalise(self.to_memory(grid) + place)  # (B, P, width)

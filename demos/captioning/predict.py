@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -126,8 +126,9 @@ class CaptioningPredictor:
 
     @torch.inference_mode()
     def memory(self, photos: Sequence[Image.Image]) -> Memory:
-        """What the decoder attends to, for B loaded photos."""
-        return self.model.memory(self._stem_maps(photos))[0]
+        """What the decoder attends to, for B loaded photos. Each is seen as it is and in the mirror, worth 1 CIDEr."""
+        maps = self._stem_maps([*photos, *map(ImageOps.mirror, photos)])
+        return self.model.memory(*maps.chunk(2))[0]
 
     @torch.inference_mode()
     def imagenet(self, image: Any, count: int = 5) -> list[tuple[str, float]]:

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from core.errors import InputError
+from core.errors import InputError, ModelError
 from core.metrics import caption_scores, java_available
 from demos.captioning import compare
 from demos.widgets import (
@@ -130,8 +130,11 @@ def show_ranking(photo: str | None, captions: str) -> str:
 
 @served
 def show_comparison(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> str:
-    """Our answer and BLIP's for the same photo, as HTML."""
-    other = compare.caption_with_blip(photo)
+    """Our answer and BLIP's for the same photo, as HTML; or why BLIP gives none."""
+    try:
+        other = compare.caption_with_blip(photo)
+    except ModelError as error:
+        return f'<p class="hello">{escape(str(error))}</p>'
     ours = _caption(photo, beam_size, length_penalty, max_length)
     rows = [
         ("This LSTM", escape(ours.text), f"{ours.seconds:.2f}"),
@@ -264,17 +267,17 @@ def build() -> None:
             labels = gr.Label(num_top_classes=5, label="What the CNN alone sees", elem_id="labels")
         with gr.Column(scale=6):
             captions = gr.HTML(HELLO, js_on_load=WORD_CLICKS, elem_id="captions")
+            note = gr.HTML(elem_id="note")
             overlay = gr.Image(
-                label="Where it looked", format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="overlay",
+                show_label=False, format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="overlay",
                 alt_text="The photo, bright where the network looked for the chosen word",
             )  # fmt: skip
-            note = gr.HTML(elem_id="note")
     with gr.Accordion("Which caption fits?", open=False):
         gr.Markdown("Type captions, one a line. They are ranked by their log-probability given the photo.")
         typed = gr.Textbox(
             "a cat looks at the camera\na dog runs through the snow\na woman smiles", label="Captions", lines=4
         )
-        rank = gr.Button("Rank")
+        rank = gr.Button("Rank", elem_classes="act")
         ranking = gr.HTML(elem_id="ranking")
     with gr.Accordion("Score against your own caption", open=False):
         gr.Markdown("Describe the photo yourself, in one line or several. The best caption is scored against them all.")
@@ -283,11 +286,11 @@ def build() -> None:
             label="METEOR too", interactive=java_available(),
             info="Starts Java, which takes about 8 seconds." if java_available() else "Needs Java, which is not here.",
         )  # fmt: skip
-        score = gr.Button("Score")
+        score = gr.Button("Score", elem_classes="act")
         scores = gr.HTML(elem_id="scores")
     with gr.Accordion("Compare with a Transformer", open=False):
         gr.Markdown(f"The same photo for BLIP (`{compare.BLIP}`, 247 million parameters). It needs a network once.")
-        ask = gr.Button("Ask BLIP")
+        ask = gr.Button("Ask BLIP", elem_classes="act")
         comparison = gr.HTML(elem_id="comparison")
 
     search = [beam_size, length_penalty, max_length]
@@ -300,9 +303,10 @@ def build() -> None:
     found.failure(nothing_shown, None, outputs, **INTERNAL, show_progress="hidden")
     found.failure(lambda: None, None, labels, **INTERNAL, show_progress="hidden")
     found.success(show_labels, photo, labels, **NETWORK, **INTERNAL, show_progress="hidden")
-    captions.click(
+    looked = captions.click(
         show_attention, shown, [overlay, note], **INTERNAL, trigger_mode="always_last", show_progress="hidden"
     )
+    looked.success(None, js="() => document.querySelector('#overlay').scrollIntoView({block: 'nearest'})")
     rank.click(show_ranking, [photo, typed], ranking, **NETWORK, **INTERNAL)
     score.click(show_scores, [shown, own, meteor], scores, **INTERNAL)
     ask.click(show_comparison, [photo, *search], comparison, **INTERNAL)

@@ -1,8 +1,9 @@
-"""The recipe of the captioner, in three stages that each continue from the one before:
+"""The recipe of the captioner, in stages that continue from one another:
 
     language       the decoder alone learns to write captions, from captions without photos
     teacher        teacher forcing on captioned photos; the CNN's tail is fine-tuned along
     self-critical  the network's own captions, rewarded by CIDEr-D (Rennie et al. 2017)
+    average        the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
 
 `python -m demos.captioning train --help` gives the exact commands behind the shipped checkpoint.
 """
@@ -158,10 +159,30 @@ def train_on_photos(
     return train(model, loader, loss, config, folder, evaluate, partial(save, tokenizer, folder), groups, resume)
 
 
+@torch.no_grad()
+def average(models: list[Captioner]) -> Captioner:
+    """The first model with the mean of all weights. They must descend from one training, or the mean is noise."""
+    states = [model.checkpoint_state_dict() for model in models]
+    for name, tensor in states[0].items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return models[0]
+
+
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: Captioner) -> None:
     """A checkpoint in `folder`/best, ready to ship or to continue from."""
     model.save_pretrained(folder / "best")
     tokenizer.save_pretrained(folder / "best")
+
+
+def average_checkpoints(folders: list[Path], data: Collections, out: Path) -> None:
+    """Stage 4: save the mean of the checkpoints and print its dev figures."""
+    if len(folders) < 2:
+        raise InputError("The stage `average` needs two checkpoints or more: name them with --start.")
+    model = average([Captioner.from_pretrained(folder) for folder in folders])
+    tokenizer = load_tokenizer(folders[0])
+    save(tokenizer, out, model)
+    print(dev_scores(model, tokenizer, data.photos[0]["dev"], data.stems(0, "dev", model)))
 
 
 def new_captioner(
@@ -201,10 +222,11 @@ _STAGES = {  # defaults of each stage
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
-    parser.add_argument("stage", choices=_STAGES)
+    parser.add_argument("stage", choices=[*_STAGES, "average"])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of Flickr8k or COCO captions")
     parser.add_argument("--text", type=Path, help="language: captions without photos, one a line (.gz allowed)")
-    parser.add_argument("--start", type=Path, help="checkpoint to continue from (default: an untrained network)")
+    help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
+    parser.add_argument("--start", type=Path, nargs="+", help=help_text)
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for stem maps (about 2 GB)")
@@ -224,8 +246,11 @@ def main(options: argparse.Namespace) -> None:
     """Run one stage."""
     data = Collections([read_collection(root) for root in options.data], options.cache)
     set_seed(options.seed)
+    if options.stage == "average":
+        average_checkpoints(options.start or [], data, options.out)
+        return
     if options.start:
-        model, tokenizer = Captioner.from_pretrained(options.start), load_tokenizer(options.start)
+        model, tokenizer = Captioner.from_pretrained(options.start[0]), load_tokenizer(options.start[0])
     else:
         weights = options.encoder_weights
         model, tokenizer = new_captioner(data.captions(), options.encoder, weights, options.min_count)

@@ -279,14 +279,14 @@ def test_self_critical_training_raises_its_reward(captioner, batch, tokenizer):
     reward = Share(tokenizer.convert_tokens_to_ids("yellow"))
     optimizer = torch.optim.Adam(captioner.decoder.parameters(), lr=0.01)
     shares = []
-    for step in range(25):
+    for step in range(8):
         torch.manual_seed(step)
         loss = SelfCriticalLoss(reward)(captioner.train(), batch, None)
         optimizer.zero_grad()
         loss.value.backward()
         optimizer.step()
         shares.append(loss.figures["reward"])
-    assert np.mean(shares[:3]) < 0.2
+    assert shares[0] < 0.2
     assert np.mean(shares[-3:]) > 0.5
 
 
