@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
@@ -82,11 +83,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME or 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server shuts down and tidies up
-    page = build()
-    launch(page, options.host, options.port)
-    threading.Thread(target=warm_up, daemon=True).start()
-    page.block_thread()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    with TemporaryDirectory(prefix="unrolled-", dir=os.environ.get("GRADIO_TEMP_DIR")) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # gone in the end, whatever browsers still have open
+        page = build()
+        launch(page, options.host, options.port)
+        threading.Thread(target=warm_up, daemon=True).start()
+        page.block_thread()
 
 
 if __name__ == "__main__":

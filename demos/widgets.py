@@ -20,7 +20,7 @@ INTERNAL = {"api_visibility": "private"}
 
 
 def served(function: Callable) -> Callable:
-    """A handler whose errors for people (InputError, ModelError) reach the visitor as their sentence, no more."""
+    """A handler whose errors for people (InputError, ModelError) reach the visitor or script as their sentence."""
 
     @wraps(function)
     def handler(*arguments: Any, **keywords: Any) -> Any:
@@ -31,6 +31,24 @@ def served(function: Callable) -> Callable:
             raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
 
     return handler
+
+
+def explained(function: Callable[..., str]) -> Callable[..., str]:
+    """A handler that makes HTML, and whose errors for people stand in its place: they stay there to be read."""
+
+    @wraps(function)
+    def handler(*arguments: Any, **keywords: Any) -> str:
+        try:
+            return function(*arguments, **keywords)
+        except UnrolledError as error:
+            return problem(error)
+
+    return handler
+
+
+def problem(error: UnrolledError) -> str:
+    """The sentence of an error as HTML."""
+    return f'<p class="problem" role="alert">{escape(str(error))}</p>'
 
 
 def photo_input(**options: Any) -> gr.Image:

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from core.errors import InputError, ModelError
+from core.errors import InputError, UnrolledError
 from core.metrics import caption_scores, java_available
 from demos.captioning import compare
 from demos.widgets import (
@@ -20,7 +20,9 @@ from demos.widgets import (
     LEGEND,
     NETWORK,
     WORD_CLICKS,
+    explained,
     photo_input,
+    problem,
     served,
     table,
     word_buttons,
@@ -63,12 +65,14 @@ def warm_up() -> None:
     _predict().get_predictor()
 
 
-@served
 def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> tuple:
     """The captions of a photo as HTML, what the session keeps, attention for the most visual word and its note."""
     if photo is None:
-        return nothing_shown()
-    result = _caption(photo, beam_size, length_penalty, max_length)
+        return HELLO, None, None, None
+    try:
+        result = _caption(photo, beam_size, length_penalty, max_length)
+    except UnrolledError as error:
+        return problem(error), None, None, None
     best = result.hypotheses[0]
     word = int(np.argmax(best.looked[:-1] or best.looked))
     small = tuple(replace(caption, attention=caption.attention.astype(np.float16)) for caption in result.hypotheses)
@@ -76,10 +80,9 @@ def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_
     return captions_html(result, word), shown, *attention_of(shown, 0, word)
 
 
-@served
-def show_labels(photo: str | None) -> dict[str, float] | None:
-    """What the ImageNet CNN alone sees."""
-    return None if photo is None else dict(_predict().get_predictor().imagenet(photo))
+def show_labels(photo: str | None, shown: Shown | None) -> dict[str, float] | None:
+    """What the ImageNet CNN alone sees on a photo that got captions."""
+    return None if shown is None else dict(_predict().get_predictor().imagenet(photo))
 
 
 @served
@@ -94,7 +97,7 @@ def show_attention(shown: Shown | None, click: gr.EventData) -> tuple[Image.Imag
         raise InputError("There is no such word: click one of a caption.") from error
 
 
-@served
+@explained
 def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
     """The best caption measured against the visitor's own, as HTML."""
     from core.media import clean_text
@@ -111,7 +114,7 @@ def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
     return table(("metric", "percent"), rows, f"“{escape(hypothesis[0])}” against yours")
 
 
-@served
+@explained
 def show_ranking(photo: str | None, captions: str) -> str:
     """The visitor's captions by their log-probability given the photo, as HTML."""
     ranked = _predict().get_predictor().rank(photo, captions.splitlines() if captions.strip() else [""])
@@ -128,13 +131,10 @@ def show_ranking(photo: str | None, captions: str) -> str:
     return table(("", "caption", "logprob", "per word", "unknown words"), rows, "Likeliest first")
 
 
-@served
+@explained
 def show_comparison(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> str:
-    """Our answer and BLIP's for the same photo, as HTML; or why BLIP gives none."""
-    try:
-        other = compare.caption_with_blip(photo)
-    except ModelError as error:
-        return f'<p class="hello">{escape(str(error))}</p>'
+    """Our answer and BLIP's for the same photo, as HTML."""
+    other = compare.caption_with_blip(photo)
     ours = _caption(photo, beam_size, length_penalty, max_length)
     rows = [
         ("This LSTM", escape(ours.text), f"{ours.seconds:.2f}"),
@@ -181,11 +181,6 @@ def _caption(photo: str | None, beam_size: int, length_penalty: float, max_lengt
 
 
 # --- how it looks ------------------------------------------------------------------------------------------------
-
-
-def nothing_shown() -> tuple:
-    """The outputs of `show_captions` before the first photo, and after one that could not be served."""
-    return HELLO, None, None, None
 
 
 def captions_html(result: "CaptioningResult", pressed: int) -> str:
@@ -255,7 +250,9 @@ def build() -> None:
     shown = gr.State(time_to_live=KEEP_SECONDS)
     with gr.Row(elem_id="captioning", elem_classes="two-columns"):
         with gr.Column(scale=5):
-            photo = photo_input(label="Photo", height=340, elem_id="photo", alt_text="Your photo")
+            photo = photo_input(
+                label="Photo", height=340, elem_id="photo", alt_text="Your photo. Some browsers cannot show its format."
+            )
             gr.Examples(examples(), photo, label="Or try one of these", elem_id="examples", api_visibility="private")
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
@@ -300,9 +297,7 @@ def build() -> None:
         changes, show_captions, [photo, *search], outputs, **NETWORK, **INTERNAL,
         trigger_mode="always_last", show_progress="minimal", show_progress_on=captions,
     )  # fmt: skip
-    found.failure(nothing_shown, None, outputs, **INTERNAL, show_progress="hidden")
-    found.failure(lambda: None, None, labels, **INTERNAL, show_progress="hidden")
-    found.success(show_labels, photo, labels, **NETWORK, **INTERNAL, show_progress="hidden")
+    found.success(show_labels, [photo, shown], labels, **NETWORK, **INTERNAL, show_progress="hidden")
     looked = captions.click(
         show_attention, shown, [overlay, note], **INTERNAL, trigger_mode="always_last", show_progress="hidden"
     )
@@ -312,6 +307,7 @@ def build() -> None:
     ask.click(show_comparison, [photo, *search], comparison, **INTERNAL)
 
     with gr.Row(visible=False):
+        given = gr.Textbox(label="Captions, one a line")
         answer = gr.JSON(label="Result")
     gr.on([], captioning, [photo, *search], answer, api_name="captioning", **NETWORK)
-    gr.on([], captioning_rank, [photo, typed], answer, api_name="captioning_rank", **NETWORK)
+    gr.on([], captioning_rank, [photo, given], answer, api_name="captioning_rank", **NETWORK)

@@ -1,0 +1,160 @@
+"""The captioning endpoints as a program calls them: gradio_client, plain HTTP, MCP."""
+
+import json
+import math
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from tests.bad_input import BAD_IMAGES
+from tests.e2e.conftest import PATIENCE, App
+
+CHEETAH = gr.media.get_image("cheetah1.jpg")
+UPLOADABLE = {name: case for name, case in BAD_IMAGES.items() if name not in ("folder", "missing")}
+
+
+@pytest.fixture(scope="module")
+def client(app: App) -> Client:
+    """A client that has captioned one photo, so that the network is loaded."""
+    client = Client(app.url, verbose=False, httpx_kwargs={"timeout": PATIENCE})
+    client.predict(handle_file(CHEETAH), api_name="/captioning")
+    return client
+
+
+def call(app: App, endpoint: str, *data: object) -> tuple[str, object]:
+    """(event, data) that the endpoint ends with, over plain HTTP."""
+    url = f"{app.url}gradio_api/call/{endpoint}"
+    event = httpx.post(url, json={"data": data}, timeout=PATIENCE).json()["event_id"]
+    lines = httpx.get(f"{url}/{event}", timeout=PATIENCE).text.strip().splitlines()
+    return lines[-2].removeprefix("event: "), json.loads(lines[-1].removeprefix("data: "))
+
+
+def upload(app: App, photo: str | Path) -> dict:
+    """The request's value for an uploaded file."""
+    with open(photo, "rb") as file:
+        (path,) = httpx.post(f"{app.url}gradio_api/upload", files={"files": file}, timeout=PATIENCE).json()
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def test_a_photo_gets_the_documented_fields(client):
+    result = client.predict(handle_file(CHEETAH), api_name="/captioning")
+    assert set(result) == {"text", "logprob", "hypotheses", "seconds"}
+    assert len(result["hypotheses"]) == 5
+    assert 0 < result["seconds"] < PATIENCE
+    logprobs = [hypothesis["logprob"] for hypothesis in result["hypotheses"]]
+    assert logprobs == sorted(logprobs, reverse=True)
+    best = result["hypotheses"][0]
+    assert (result["text"], result["logprob"]) == (best["text"], best["logprob"])
+    for hypothesis in result["hypotheses"]:
+        assert set(hypothesis) == {"text", "logprob", "tokens"}
+        assert hypothesis["text"] == " ".join(t["text"] for t in hypothesis["tokens"] if t["text"] != "<eos>")
+        assert math.isclose(hypothesis["logprob"], sum(t["logprob"] for t in hypothesis["tokens"]), abs_tol=1e-3)
+
+
+def test_the_options_reach_the_search(client):
+    result = client.predict(handle_file(CHEETAH), beam_size=2, length_penalty=1.0, max_length=4, api_name="/captioning")
+    assert len(result["hypotheses"]) == 2
+    assert all(len(hypothesis["text"].split()) <= 4 for hypothesis in result["hypotheses"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"beam_size": 0}, {"beam_size": 1000}, {"length_penalty": -1}, {"max_length": 10**9}, {"beam_size": "x"}],
+)
+def test_options_out_of_range_are_refused(client, options):
+    with pytest.raises(AppError) as error:
+        client.predict(handle_file(CHEETAH), **options, api_name="/captioning")
+    assert "Traceback" not in str(error.value)
+
+
+def test_the_fitting_caption_is_ranked_first_and_unknown_words_are_named(client):
+    text = client.predict(handle_file(CHEETAH), api_name="/captioning")["text"]
+    lines = f"a red bus drives down a street\n{text}\na zqxy in the snow"
+    ranked = client.predict(handle_file(CHEETAH), lines, api_name="/captioning_rank")["captions"]
+    assert ranked[0]["text"] == text
+    assert [caption["unknown"] for caption in ranked if "zqxy" in caption["text"]] == [["zqxy"]]
+    assert [c["logprob"] for c in ranked] == sorted((c["logprob"] for c in ranked), reverse=True)
+    with pytest.raises(AppError, match="no word in it"):
+        client.predict(handle_file(CHEETAH), "a dog\n?!", api_name="/captioning_rank")
+
+
+@pytest.mark.parametrize("case", UPLOADABLE.values(), ids=UPLOADABLE)
+def test_any_file_gets_captions_or_a_sentence_at_little_memory(app, client, case, tmp_path):
+    file = upload(app, case.write(tmp_path))
+    app.forget_peak()
+    before = app.memory()
+    event, data = call(app, "captioning", file, 5, 0, 20)
+    assert app.memory("VmHWM") - before < 150
+    if case.refusal is None:
+        assert event == "complete"
+        assert data[0]["text"]
+    else:
+        assert event == "error"
+        assert case.refusal in data["error"]
+
+
+def test_the_next_visitor_is_served_after_a_bad_file(client, tmp_path):
+    with pytest.raises(AppError, match="empty"):
+        client.predict(handle_file(BAD_IMAGES["empty"].write(tmp_path)), api_name="/captioning")
+    assert client.predict(handle_file(CHEETAH), api_name="/captioning")["text"]
+    with pytest.raises(AppError, match="No photo was given"):
+        client.predict(None, api_name="/captioning")
+
+
+@pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, None], ids=["checked by gradio", "missed by gradio"])
+def test_files_of_the_server_that_nobody_uploaded_are_not_read(app, tmp_path, meta):
+    photo = shutil.copy(CHEETAH, tmp_path / "private.jpg")
+    for path in (str(photo), CHEETAH, f"{app.uploads}/../../{photo}", "/etc/passwd"):
+        request = {"path": path} | ({"meta": meta} if meta else {})
+        event, data = call(app, "captioning", request, 5, 0, 20)
+        assert event == "error", path
+        assert "upload" in data["error"]  # refused for where it is, not for what is in it
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_addresses_of_the_server_s_own_network_are_not_fetched(app, host):
+    asked = []
+
+    class Photo(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(Path(CHEETAH).read_bytes())
+
+    server = HTTPServer(("127.0.0.1", 0), Photo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://{host}:{server.server_port}/cheetah.jpg"
+        for request in ({"path": url, "meta": {"_type": "gradio.FileData"}}, {"path": url}, {"url": url}):
+            event, _ = call(app, "captioning", request, 5, 0, 20)
+            assert event == "error"
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked == []
+
+
+def test_the_documented_endpoints_are_the_whole_api(app, client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/captioning", "/captioning_rank"}
+    parameters = endpoints["/captioning"]["parameters"]
+    defaults = {parameter["parameter_name"]: parameter["parameter_default"] for parameter in parameters}
+    assert defaults == {"image": None, "beam_size": 5, "length_penalty": 0, "max_length": 20}
+    assert all(endpoint["description"] for endpoint in endpoints.values())
+
+
+def test_agents_find_the_endpoints_as_mcp_tools(app):
+    tools = httpx.get(f"{app.url}gradio_api/mcp/schema", timeout=PATIENCE).json()
+    assert [tool["name"] for tool in tools] == ["captioning", "captioning_rank"]
+    properties = tools[0]["inputSchema"]["properties"]
+    assert set(properties) == {"image", "beam_size", "length_penalty", "max_length"}
+    assert all(value["description"] for value in properties.values())
+    assert tools[0]["inputSchema"]["required"] == ["image"]
