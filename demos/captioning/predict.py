@@ -33,7 +33,7 @@ class CaptioningOptions:
     """How to search. Raises InputError for values that make no sense."""
 
     beam_size: int = 5  # 1 to 20; 3 to 5 is best
-    length_penalty: float = 0.0  # alpha: rank by logprob / length ** alpha
+    length_penalty: float = 0.7  # alpha: rank by logprob / length ** alpha; the dev set chose it
     max_length: int = 20  # words
 
     def __post_init__(self) -> None:

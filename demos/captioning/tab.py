@@ -144,7 +144,7 @@ def show_comparison(photo: str | None, beam_size: int, length_penalty: float, ma
 
 
 @served
-def captioning(image: str, beam_size: int = 5, length_penalty: float = 0.0, max_length: int = 20) -> dict[str, Any]:
+def captioning(image: str, beam_size: int = 5, length_penalty: float = 0.7, max_length: int = 20) -> dict[str, Any]:
     """Write captions for a photo with an LSTM that attends to the photo, best first.
 
     Parameters:
@@ -257,7 +257,7 @@ def build() -> None:
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
                 length_penalty = gr.Slider(
-                    0, 2, 0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
+                    0, 2, 0.7, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
                 max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="words")
                 again = gr.Button("Write captions", variant="primary")

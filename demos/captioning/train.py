@@ -205,10 +205,14 @@ def reward_of(data: Collections, tokenizer: PreTrainedTokenizerFast) -> CiderD:
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
-the shipped checkpoint (the text of --data and --text is described in the model card):
+the shipped checkpoint (the text of --data and --text is described in its model card):
   python -m demos.captioning train language --data flickr8k coco --text captions.txt.gz --out runs/language
   python -m demos.captioning train teacher --data flickr8k coco --start runs/language/best --out runs/teacher
   python -m demos.captioning train self-critical --data flickr8k coco --start runs/teacher/best --out runs/critical
+  python -m demos.captioning train teacher --data flickr8k coco --start runs/teacher/best --out runs/teacher2
+      --epochs 2 --learning-rate 4e-4 --tail-rate 0.3 --seed 2
+  python -m demos.captioning train average --data flickr8k --start runs/teacher2/best runs/critical/best
+      --out runs/average
 on several processes or GPUs: the same behind `accelerate launch --num_processes N -m demos.captioning train ...`
 """
 

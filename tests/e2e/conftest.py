@@ -24,7 +24,7 @@ class App:
 
     url: str
     process: subprocess.Popen
-    uploads: Path
+    uploads: Path  # the folder of its temporary files
 
     def memory(self, what: str = "VmRSS") -> float:
         """Resident memory in MB: "VmRSS" now, "VmHWM" at its peak."""
@@ -40,13 +40,12 @@ class App:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """Starts `python app.py`, and ends it as a process manager would: it must leave no upload behind."""
     folder = tmp_path_factory.mktemp("app")
-    uploads, log = folder / "uploads", folder / "log.txt"
-    uploads.mkdir()
+    log = folder / "log.txt"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {
-        "GRADIO_TEMP_DIR": str(uploads),
+        "GRADIO_TEMP_DIR": str(folder),
         "HF_HOME": str(folder / "hub"),
         "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there: as on a machine without a network
     }
@@ -56,10 +55,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     try:
         url = f"http://127.0.0.1:{port}/"
         _wait_for(url, process, log)
+        (uploads,) = folder.glob("unrolled-*")
         yield App(url, process, uploads)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0, log.read_text()
-        assert list(uploads.iterdir()) == []
+        assert not uploads.exists()
     finally:
         process.kill()
         process.wait()

@@ -30,7 +30,8 @@ def test_five_ranked_captions_with_log_probabilities_and_attention(predictor):
     result = predictor(CHEETAH)
     assert len(result.hypotheses) == 5
     assert (result.text, result.logprob) == (result.hypotheses[0].text, result.hypotheses[0].logprob)
-    assert [h.logprob for h in result.hypotheses] == sorted((h.logprob for h in result.hypotheses), reverse=True)
+    scores = [h.logprob / len(h.tokens) ** CaptioningOptions.length_penalty for h in result.hypotheses]
+    assert scores == sorted(scores, reverse=True)
     assert len({h.text for h in result.hypotheses}) == 5
     for h in result.hypotheses:
         assert h.text == " ".join(token.text for token in h.tokens[:-1])
@@ -68,9 +69,15 @@ def test_the_same_photo_in_any_form_gives_the_same_answer(predictor, tmp_path):
 
 
 def test_a_wider_beam_never_scores_lower(predictor):
-    scores = [predictor(TOWER, CaptioningOptions(beam_size=size)).logprob for size in (1, 3, 10)]
+    options = [CaptioningOptions(beam_size=size, length_penalty=0.0) for size in (1, 3, 10)]
+    scores = [predictor(TOWER, option).logprob for option in options]
     assert scores[1] >= scores[0] - 1e-4
     assert scores[2] >= scores[0] - 1e-4
+
+
+def test_without_a_length_penalty_the_log_probability_ranks(predictor):
+    logprobs = [h.logprob for h in predictor(TOWER, CaptioningOptions(length_penalty=0.0)).hypotheses]
+    assert logprobs == sorted(logprobs, reverse=True)
 
 
 def test_options_are_obeyed(predictor):
