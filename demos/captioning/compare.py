@@ -52,6 +52,9 @@ def caption_with_blip(image: Any, source: str | Path = BLIP, max_length: int = 2
 
 @lru_cache(maxsize=1)
 def _load(folder: Path) -> tuple["BlipForConditionalGeneration", "BlipProcessor"]:
+    from core.torchvision_import import import_torchvision
+
+    import_torchvision()  # which transformers prepares pictures with
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
     try:

@@ -77,7 +77,7 @@ def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_
     word = int(np.argmax(best.looked[:-1] or best.looked))
     small = tuple(replace(caption, attention=caption.attention.astype(np.float16)) for caption in result.hypotheses)
     shown = Shown(photo, small)
-    return captions_html(result, word), shown, *attention_of(shown, 0, word)
+    return captions_html(result, word, length_penalty), shown, *attention_of(shown, 0, word)
 
 
 def show_labels(photo: str | None, shown: Shown | None) -> dict[str, float] | None:
@@ -183,7 +183,7 @@ def _caption(photo: str | None, beam_size: int, length_penalty: float, max_lengt
 # --- how it looks ------------------------------------------------------------------------------------------------
 
 
-def captions_html(result: "CaptioningResult", pressed: int) -> str:
+def captions_html(result: "CaptioningResult", pressed: int, length_penalty: float) -> str:
     """The captions as a list of word buttons; `pressed` is the chosen word of the first."""
     items = []
     for number, caption in enumerate(result.hypotheses):
@@ -196,7 +196,8 @@ def captions_html(result: "CaptioningResult", pressed: int) -> str:
             "</button></div></li>"
         )
     count = len(items)
-    found = f'<p class="time">{count} caption{"s" * (count > 1)} in {result.seconds:.2f} s</p>'
+    rule = f"logprob / length<sup>{length_penalty:g}</sup>" if length_penalty else "logprob"
+    found = f'<p class="time">{count} caption{"s" * (count > 1)} in {result.seconds:.2f} s, ranked by {rule}.</p>'
     return f'<ol class="captions">{"".join(items)}</ol><div class="below">{LEGEND}{found}</div>'
 
 

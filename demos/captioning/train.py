@@ -213,7 +213,8 @@ the shipped checkpoint (the text of --data and --text is described in its model 
       --epochs 2 --learning-rate 4e-4 --tail-rate 0.3 --seed 2
   python -m demos.captioning train average --data flickr8k --start runs/teacher2/best runs/critical/best
       --out runs/average
-on several processes or GPUs: the same behind `accelerate launch --num_processes N -m demos.captioning train ...`
+on several GPUs: accelerate-launch --multi_gpu --num_processes N -m demos.captioning train ...
+on several CPU processes: the same after ACCELERATE_USE_CPU=true
 """
 
 _STAGES = {  # defaults of each stage
