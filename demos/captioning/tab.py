@@ -91,10 +91,13 @@ def show_attention(shown: Shown | None, click: gr.EventData) -> tuple[Image.Imag
     if shown is None:
         raise InputError("This photo is no longer kept: choose it again.")
     try:
-        word = None if click.word == "all" else int(click.word)
-        return attention_of(shown, int(click.sequence), word)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InputError("There is no such word: click one of a caption.") from error
+        number, word = int(click.sequence), None if click.word == "all" else int(click.word)
+        known = 0 <= number < len(shown.captions) and 0 <= (word or 0) < len(shown.captions[number].tokens)
+    except (AttributeError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise InputError("There is no such word: click one of a caption.")
+    return attention_of(shown, number, word)
 
 
 @explained

@@ -23,7 +23,7 @@ def tiny_blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("blip")
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", *WORDS]))
-    tokenizer = BertTokenizer(str(folder / "vocab.txt"))
+    tokenizer = BertTokenizer(str(folder / "vocab.txt"), bos_token="[DEC]")
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = size | {"vocab_size": len(tokenizer), "encoder_hidden_size": 32, "bos_token_id": 5, "sep_token_id": 3}
     config = BlipConfig(text_config=text, vision_config=size | {"image_size": 32, "patch_size": 8})
