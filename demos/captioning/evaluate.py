@@ -45,7 +45,7 @@ def dev_scores(
     beam: Beam | None = None,
 ) -> dict[str, float]:
     """CIDEr first, then BLEU-4 and ROUGE-L, with a simple tokenizer: for choosing, not for quoting."""
-    found = caption_stems(model, cache.batches(25), beam or Beam(size=3, n_best=1))
+    found = caption_stems(model, cache.batches(25), beam or Beam(size=3, n_best=1, length_penalty=0.7))
     texts = [tokenizer.decode(best[0].tokens, skip_special_tokens=True) for best in found]
     scores = caption_scores_fast(texts, [p.captions for p in photos])
     return {name: scores[name] for name in ("CIDEr", "BLEU-4", "ROUGE-L")}
