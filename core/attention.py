@@ -19,7 +19,7 @@ class Memory:
     keys: Tensor  # (B, heads, P, d)
     values: Tensor  # (B, heads, P, d)
     mask: Tensor | None  # (B, P) True where there is something to look at; None: everywhere
-    summary: Tensor  # (B, D) the memory in one vector: where the decoder's state starts from
+    summary: Tensor  # (B, D) or (B * k, D) the memory in one vector: where the decoder's state starts from
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -51,6 +51,11 @@ class Encoder(nn.Module):
         self.stem, self.tail, self.classifier = stem, tail, classifier
         self.eval()
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and so of the pixels that `preprocess` gives."""
+        return next(self.parameters()).dtype
+
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels -> (B, P, D) grid features, row by row from the top left."""
         return self.grid_features(self.stem(pixels))
@@ -78,7 +83,8 @@ class Encoder(nn.Module):
         pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, 3, H, W), channels last
         mean = torch.tensor(self.config.mean).view(3, 1, 1)
         std = torch.tensor(self.config.std).view(3, 1, 1)
-        return ((pixels / 255.0 - mean) / std).to(memory_format=torch.channels_last)
+        pixels = (pixels / 255.0 - mean) / std
+        return pixels.to(self.dtype, memory_format=torch.channels_last)
 
 
 def to_grid(maps: Tensor) -> Tensor:
@@ -233,6 +239,6 @@ def create_encoder(name: str, pretrained: bool = True) -> Encoder:
 
 
 @lru_cache(maxsize=2)
-def shared_encoder(name: str) -> Encoder:
+def shared_encoder(name: str, dtype: torch.dtype = torch.float32) -> Encoder:
     """The ImageNet encoder of this name, loaded once and shared: it is frozen, so all tabs can use the same."""
-    return create_encoder(name)
+    return create_encoder(name).to(dtype)

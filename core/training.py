@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from core.errors import InputError
+from core.precision import fast_bfloat16
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class TrainingConfig:
 
     epochs: int
     learning_rate: float = 1e-3
-    schedule: str = "cosine"  # or "linear", "constant"; all after the warm-up
+    schedule: str = "cosine"  # or "linear", "inverse_sqrt", "constant"; all after the warm-up
     warmup_steps: int = 200
     weight_decay: float = 0.0
     clip_norm: float = 1.0  # of the whole gradient (Pascanu et al. 2013)
@@ -151,8 +152,7 @@ def train(
 
 def best_precision() -> str:
     """ "bf16" where this machine computes it fast (a GPU, or a CPU with AMX), else "no" (full precision)."""
-    fast_cpu = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return "bf16" if torch.cuda.is_available() or fast_cpu() else "no"
+    return "bf16" if fast_bfloat16() else "no"
 
 
 def _judge(model: nn.Module, evaluate: Evaluation, save: Callable | None, progress: Progress, log: "Log") -> None:
@@ -183,10 +183,13 @@ def _save_state(accelerator: Accelerator, folder: Path) -> None:
 def _schedule(config: TrainingConfig, steps_per_epoch: int) -> Callable[[int], float]:
     """Factor of the learning rate at each step: linear warm-up, then the named decay."""
     total = max(1, config.epochs * steps_per_epoch - config.warmup_steps)
+    start = max(1, config.warmup_steps)
     shapes = {
         "constant": lambda done: 1.0,
         "linear": lambda done: 1.0 - done,
         "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+        # knows no end, so that a training can always go on (Vaswani et al. 2017)
+        "inverse_sqrt": lambda done: math.sqrt(start / (start + done * total)),
     }
     shape = shapes[config.schedule]
 

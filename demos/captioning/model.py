@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from core.attention import Memory
 from core.checkpoint import Checkpoint
 from core.decoder import DecoderConfig, LSTMDecoder
-from core.encoders import create_encoder, encoder_config, shared_encoder, to_grid
+from core.encoders import create_encoder, encoder_config, fold_batch_norm, shared_encoder, to_grid
+from core.precision import inference_dtype
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,18 @@ class Captioner(nn.Module, Checkpoint):
         self.tail.eval()
         return self
 
+    def for_inference(self) -> "Captioner":
+        """This network made fast, in place: the CNN's batch norms folded, in the number format that is fast here.
+
+        The decoder stays in float32, for log-probabilities that do not depend on how they are computed. The network
+        can neither be trained nor saved after that.
+        """
+        dtype = inference_dtype()
+        if self.config.encoder_weights == "imagenet":
+            self.encoder = shared_encoder(self.config.encoder, dtype)  # the float32 one serves trainings
+        fold_batch_norm(self.tail).to(dtype)
+        return self.eval()
+
     def memory(self, stem_maps: Tensor, mirrored: Tensor | None = None) -> tuple[Memory, Tensor]:
         """(B, C, h, w) stem maps, of a whole photo or a crop -> Memory, word logits (B, V).
 
@@ -82,7 +95,7 @@ class Captioner(nn.Module, Checkpoint):
         maps = self.tail(stem_maps)  # (B, D, h, w)
         if mirrored is not None:
             maps = (maps + self.tail(mirrored).flip(3)) / 2
-        grid = to_grid(maps)
+        grid = to_grid(maps).to(self.place.dtype)
         place = self.place[: maps.shape[2], : maps.shape[3]].flatten(0, 1)
         places = self.normalise(self.to_memory(grid) + place)  # (B, P, width)
         word_logits, detected = self.words(grid)

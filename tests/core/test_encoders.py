@@ -177,3 +177,12 @@ def test_folding_batch_norm_changes_no_output(name):
     folded = fold_batch_norm(encoder.tail)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     torch.testing.assert_close(encoder.grid_features(maps), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_bfloat16_encoder_takes_bfloat16_pixels_and_sees_nearly_the_same():
+    full, half = create_encoder("efficientnet_lite0"), create_encoder("efficientnet_lite0").to(torch.bfloat16)
+    photo = [Image.open(gradio.media.get_image("cheetah1.jpg")).convert("RGB")]
+    with torch.inference_mode():
+        seen = [encoder(encoder.preprocess(photo)) for encoder in (full, half)]
+    assert [features.dtype for features in seen] == [torch.float32, torch.bfloat16]
+    assert (seen[0] - seen[1].float()).norm() < 0.1 * seen[0].norm()
