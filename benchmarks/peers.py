@@ -1,4 +1,4 @@
-"""The Transformers that a user would pick for captions, in their published configuration but with random weights.
+"""The Transformers that a user would pick instead, in their published configuration but with random weights.
 
 How long a network takes depends on its shape, not on its weights, so nothing is downloaded and only times may be
 compared. The length of a caption would depend on the weights: it is fixed instead. Turning token ids into text is left
@@ -19,10 +19,15 @@ import_torchvision()  # before transformers' image processors, which import it
 from transformers import (  # noqa: E402
     BlipConfig,
     BlipForConditionalGeneration,
+    BlipForQuestionAnswering,
     BlipImageProcessor,
     BlipTextConfig,
     BlipVisionConfig,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
     GPT2Config,
+    MarianConfig,
+    MarianMTModel,
     PreTrainedModel,
     VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel,
@@ -106,3 +111,83 @@ def caption(peer: Peer, photo: str | Path, num_tokens: int = 12, num_beams: int 
         do_sample=False,
     )
     return generated[0]
+
+
+# --- visual question answering -----------------------------------------------------------------------------------
+
+
+def build_blip_vqa(config: BlipConfig | None = None) -> Peer:
+    """BLIP that answers questions, with random weights: float32, eval mode. Without a config, BLIP-base for VQA.
+
+    Salesforce/blip-vqa-base shares the captioner's configuration, with a second text network: 361 M parameters, tied.
+    """
+    model = BlipForQuestionAnswering(config or blip_base_config()).eval()
+    size = model.config.vision_config.image_size
+    processor = BlipImageProcessor(size={"height": size, "width": size}, resample=Image.Resampling.BICUBIC)
+    return Peer("Salesforce/blip-vqa-base", model, processor)
+
+
+@torch.inference_mode()
+def answer(peer: Peer, photo: str | Path, question: Tensor, num_tokens: int = 2) -> Tensor:
+    """Photo file and (1, T) question ids -> (T',) ids of a greedy answer, `num_tokens` generated after the first.
+
+    2 are an answer of one word with its end, as most are.
+    """
+    with Image.open(photo) as image:
+        pixels = peer.processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"]
+    generated = peer.model.generate(
+        input_ids=question, pixel_values=pixels, attention_mask=torch.ones_like(question),
+        min_new_tokens=num_tokens, max_new_tokens=num_tokens, num_beams=1, do_sample=False,
+    )  # fmt: skip
+    return generated[0]
+
+
+# --- sentiment ---------------------------------------------------------------------------------------------------
+
+
+def build_distilbert(config: DistilBertConfig | None = None) -> DistilBertForSequenceClassification:
+    """distilbert-base-uncased-finetuned-sst-2-english (Sanh et al. 2019) with random weights: 67 M parameters.
+
+    Without a config, that of its config.json: 6 layers of 768 with 12 heads, two labels.
+    """
+    return DistilBertForSequenceClassification(config or DistilBertConfig(num_labels=2)).eval()
+
+
+@torch.inference_mode()
+def classify(model: DistilBertForSequenceClassification, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    """(B, T) token ids, (B, T) mask with 1 for tokens and 0 for padding -> (B, 2) probabilities."""
+    return model(input_ids=tokens, attention_mask=mask).logits.softmax(1)
+
+
+# --- translation -------------------------------------------------------------------------------------------------
+
+
+def opus_mt_config() -> MarianConfig:
+    """config.json of Helsinki-NLP/opus-mt-en-de (Junczys-Dowmunt et al. 2018): Transformer-base, 74 M parameters."""
+    return MarianConfig(
+        vocab_size=58101, d_model=512, encoder_layers=6, decoder_layers=6, encoder_attention_heads=8,
+        decoder_attention_heads=8, encoder_ffn_dim=2048, decoder_ffn_dim=2048, max_position_embeddings=512,
+        activation_function="swish", scale_embedding=True, pad_token_id=58100, eos_token_id=0,
+        decoder_start_token_id=58100, forced_eos_token_id=0,
+    )  # fmt: skip
+
+
+def build_marian(config: MarianConfig | None = None) -> MarianMTModel:
+    """Marian with random weights: float32, eval mode. Without a config, OPUS-MT's."""
+    return MarianMTModel(config or opus_mt_config()).eval()
+
+
+@torch.inference_mode()
+def translate(model: MarianMTModel, tokens: Tensor, mask: Tensor, num_tokens: int, num_beams: int = 5) -> Tensor:
+    """(B, S) token ids, (B, S) mask with 1 for tokens -> (B, 1 + num_tokens) ids of the best hypotheses.
+
+    `num_tokens` is both minimum and maximum, so that random weights do not decide the length.
+    """
+    return model.generate(
+        input_ids=tokens,
+        attention_mask=mask,
+        min_new_tokens=num_tokens,
+        max_new_tokens=num_tokens,
+        num_beams=num_beams,
+        do_sample=False,
+    )

@@ -176,6 +176,15 @@ def verify(folder: str | Path) -> dict[str, Any]:
     return _read_verified(Path(folder))[0]
 
 
+def read_tensors(folder_or_hub_id: str | Path, prefix: str = "", **hub_options: Any) -> dict[str, Tensor]:
+    """{name without the prefix: tensor as saved} of a checkpoint's tensors whose names begin with `prefix`.
+
+    For a network that starts from parts of another one. Raises ModelError when the checkpoint is missing or damaged.
+    """
+    tensors = safetensors.torch.load(_read_verified(find_folder(folder_or_hub_id, **hub_options))[1])
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def load_tokenizer(folder_or_hub_id: str | Path, **hub_options: Any) -> "PreTrainedTokenizerFast":
     """The tokenizer saved beside the weights. Raises ModelError when it is missing or damaged."""
     from transformers import PreTrainedTokenizerFast

@@ -7,7 +7,8 @@ teacher forcing runs a whole target through one fused `nn.LSTM` call per layer, 
 the same `forward` with one token at a time. Nothing is stored on the module: the state goes in and comes out.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -81,14 +82,30 @@ class LSTMDecoder(nn.Module):
         return self.attention.project(memory, mask, summary)
 
     def initial_state(self, sequences: int, memory: Memory | None = None) -> DecoderState:
-        """State before the first token of N sequences, N a multiple of len(memory). Zeros without a memory."""
+        """State before the first token of N sequences, N a multiple of the memory's summaries. Zeros without a memory.
+
+        There may be more summaries than memories: one for each question about the same photo, say.
+        """
         layers, hidden = self.config.num_layers, self.config.hidden_size
         if memory is None:
             zeros = self.bias.new_zeros(layers, sequences, hidden)
             return DecoderState(zeros, zeros)
         start = torch.tanh(self.bridge(memory.summary)).view(-1, 2, layers, hidden)  # (B, 2, L, H)
-        start = start.repeat_interleave(sequences // len(memory), 0).permute(1, 2, 0, 3).contiguous()
+        start = start.repeat_interleave(sequences // len(start), 0).permute(1, 2, 0, 3).contiguous()
         return DecoderState(start[0], start[1])
+
+    def restrict(self, words: Tensor) -> "LSTMDecoder":
+        """The same decoder for search, with the vocabulary words (V',) only: its token n is our token words[n].
+
+        It shares the weights but for the embeddings and the bias, which are copied as they are now. Writing in one
+        language needs no other's words, and a smaller output layer is faster (Jean et al. 2015).
+        """
+        smaller = copy.copy(self)
+        smaller.config = replace(self.config, vocab_size=len(words))
+        embedding = nn.Embedding.from_pretrained(self.embedding.weight.detach()[words])
+        smaller._modules = {**self._modules, "embedding": embedding}
+        smaller._parameters = {"bias": nn.Parameter(self.bias.detach()[words], requires_grad=False)}
+        return smaller
 
     def forward(self, tokens: Tensor, memory: Memory | None = None, state: DecoderState | None = None) -> DecoderOutput:
         """tokens (N, T) and the state before them -> logits (N, T, V) of the tokens that follow each of them.

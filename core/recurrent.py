@@ -4,6 +4,7 @@ Each layer is one fused PyTorch module over all time steps. State goes in and co
 the module, so threads may share a stack.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
@@ -79,6 +80,8 @@ class RecurrentStack(nn.Module):
     dropout: probability, on the input of every layer: on vertical connections only, never from step to step (Zaremba et
         al. 2014). The outputs of the top layer are left to the caller.
     variational: one dropout mask for all steps of a sequence (Gal and Ghahramani 2016), not a new one each step.
+    weight_dropout: probability, on the recurrent weights themselves, one mask for all steps of a batch ("DropConnect"
+        of the AWD-LSTM, Merity et al. 2018): it regularises the way from step to step without disturbing the state.
     init: called with every layer's nn.RNNBase; for comparisons, e.g. `partial(initialise_recurrent, forget_bias=-1)`.
     """
 
@@ -92,6 +95,7 @@ class RecurrentStack(nn.Module):
         residual: bool = False,
         dropout: float = 0.0,
         variational: bool = False,
+        weight_dropout: float = 0.0,
         init: Callable[[nn.RNNBase], None] = initialise_recurrent,
     ):
         super().__init__()
@@ -101,6 +105,7 @@ class RecurrentStack(nn.Module):
             raise ModelError(f"A recurrent stack needs at least one layer, not {num_layers}.")
         self.output_size = hidden_size * (2 if bidirectional else 1)
         self.residual, self.dropout, self.variational = residual, dropout, variational
+        self.weight_dropout = weight_dropout
         sizes = [input_size] + [self.output_size] * (num_layers - 1)
         self.layers = nn.ModuleList(
             _CELLS[cell](size, hidden_size, batch_first=True, bidirectional=bidirectional) for size in sizes
@@ -126,7 +131,7 @@ class RecurrentStack(nn.Module):
         states = []
         for depth, layer in enumerate(self.layers):
             previous = None if state is None else state.map(itemgetter(depth))
-            outputs, final = _run(layer, self._drop(inputs), lengths, previous)
+            outputs, final = _run(layer, self._drop(inputs), lengths, previous, self.weight_dropout * self.training)
             inputs = outputs + inputs if self.residual and depth else outputs
             states.append(final)
         parts = zip(*states, strict=True)  # the hidden states of all layers, then the cell states
@@ -138,16 +143,42 @@ class RecurrentStack(nn.Module):
         return F.dropout(inputs, self.dropout, self.training)
 
 
+def reverse(sequences: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, ...) sequences, each turned round within its (B,) length; the padding stays where it is.
+
+    A stack that reads forwards reads these from the last step to the first, and never meets padding before the end.
+    """
+    steps = torch.arange(sequences.size(1), device=sequences.device)
+    last = lengths.to(sequences.device).unsqueeze(1) - 1
+    index = torch.where(steps <= last, last - steps, steps)  # (B, T)
+    return sequences[torch.arange(len(sequences), device=sequences.device).unsqueeze(1), index]
+
+
 def _run(
-    layer: nn.RNNBase, inputs: Tensor, lengths: Tensor | None, state: RecurrentState | None
+    layer: nn.RNNBase,
+    inputs: Tensor,
+    lengths: Tensor | None,
+    state: RecurrentState | None,
+    weight_dropout: float = 0.0,
 ) -> tuple[Tensor, RecurrentState]:
     """One layer; the state's parts are (directions, B, H)."""
     if state is not None:
         state = state.hidden if state.cell is None else tuple(state)
+    call = _with_dropped_weights(layer, weight_dropout) if weight_dropout else layer
     if lengths is None:
-        outputs, final = layer(inputs, state)
+        outputs, final = call(inputs, state)
     else:
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        outputs, final = layer(packed, state)
+        outputs, final = call(packed, state)
         outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.size(1))
     return outputs, RecurrentState(*final) if isinstance(final, tuple) else RecurrentState(final, None)
+
+
+def _with_dropped_weights(layer: nn.RNNBase, probability: float) -> nn.RNNBase:
+    """The layer with some of its recurrent weights at 0 for this call: another module over the same parameters."""
+    dropped = copy.copy(layer)
+    dropped._flat_weights = [
+        F.dropout(weight, probability) if name.startswith("weight_hh") else weight
+        for name, weight in zip(layer._flat_weights_names, layer._flat_weights, strict=True)
+    ]
+    return dropped

@@ -10,6 +10,7 @@ Each works on any decoder whose `forward(tokens (N, 1), memory, state)` gives lo
 language model) name the number of inputs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,6 +49,18 @@ class Beam:
     max_length: int = 20  # tokens before <eos>
     no_repeat_ngram: int = 0  # block any n-gram of this length from coming twice; 0: allow
     n_best: int | None = None  # hypotheses to return, default: the beam size
+    early: bool = False  # stop when the best ended hypothesis beats what the live beams score now, not what they could
+
+
+@dataclass(frozen=True)
+class BeamStep:
+    """The k beams of one input after one step of a search, for looking at."""
+
+    tokens: tuple[int, ...]  # (k,) the last token of each beam
+    parents: tuple[int, ...]  # (k,) the beam of the step before that each continues
+    logprobs: tuple[float, ...]  # (k,) total so far; -inf: no such beam
+    ended: tuple[tuple[int, float], ...]  # beams of the step before that took <eos>, with their total
+    winner: int | None  # the beam that became the best hypothesis; None once that has ended
 
 
 @dataclass(frozen=True)
@@ -88,17 +101,31 @@ def beam_search(
     that are done leave the batch, so that a slow one does not hold up the rest.
     """
     beam = beam or Beam()
+    found = {race.inputs[place]: _n_best(race, place, beam) for race, place in _run(decoder, memory, beam, inputs)}
+    return [found[number] for number in range(len(found))]
+
+
+@torch.inference_mode()
+def beam_trace(decoder: Decoder, memory: Any, beam: Beam) -> tuple[list[Hypothesis], list[BeamStep]]:
+    """Beam search for one input: its hypotheses, and its beams step by step."""
+    ((found, steps),) = [
+        (_n_best(race, place, beam), _history(race, place)) for race, place in _run(decoder, memory, beam, 1)
+    ]
+    return found, steps
+
+
+def _run(decoder: Decoder, memory: Any, beam: Beam, inputs: int | None) -> Iterator[tuple["_Race", int]]:
+    """The race of all inputs, each time that one of them is done, and the place of that one."""
     b, k = inputs or len(memory), beam.size
     state = decoder.initial_state(b * k, memory)
     tokens = torch.full((b * k, 1), BOS)
     totals = torch.full((b, k), float("-inf"))
     totals[:, 0] = 0.0  # all beams start alike: let only the first branch
     race = _Race(list(range(b)), [[] for _ in range(b)], [])
-    found: dict[int, list[Hypothesis]] = {}
     for length in range(beam.max_length + 1):
         output = decoder(tokens, memory, state)
         logprobs = _allowed(output.logits[:, -1].float().log_softmax(1), race, beam, length)
-        looks = None if output.attention is None else output.attention[:, -1].view(len(race.inputs), k, -1)
+        looks = None if output.attention is None else output.attention[:, -1].float().view(len(race.inputs), k, -1)
         candidates = (totals[:, :, None] + logprobs.view(len(totals), k, -1)).flatten(1)
         # 2 k candidates: at most k of them end, so k can live on
         totals, flat = candidates.topk(min(2 * k, candidates.shape[1]))
@@ -109,17 +136,15 @@ def beam_search(
         totals = totals.gather(1, live).masked_fill(words.gather(1, live) == EOS, float("-inf"))
         race.steps.append(step.keep(live))
         done = _decided(race, totals, beam, length)
-        for place in done:
-            found[race.inputs[place]] = _n_best(race, place, beam)
+        yield from ((race, place) for place in done)
         rest = torch.tensor([place for place in range(len(race.inputs)) if place not in done], dtype=torch.long)
         if not len(rest):
-            break
+            return
         origins = (torch.arange(len(totals))[:, None] * k + race.steps[-1].parents)[rest]
         if done:
             race, totals = race.select(rest), totals[rest]
             memory = None if memory is None else memory[rest]
         state, tokens = output.state.select(origins.flatten()), race.steps[-1].words.view(-1, 1)
-    return [found[number] for number in range(b)]
 
 
 @torch.inference_mode()
@@ -143,7 +168,7 @@ def sample(
         word = torch.multinomial(truncate(logits, options).softmax(1), 1, generator=generator)  # (N, 1)
         words.append(word.squeeze(1))
         logprobs.append(own.gather(1, word).squeeze(1))
-        attention.append(None if output.attention is None else output.attention[:, 0])
+        attention.append(None if output.attention is None else output.attention[:, 0].float())
         state, tokens = output.state, word
         live &= word.squeeze(1) != EOS
         if not live.any():
@@ -256,7 +281,9 @@ def _decided(race: _Race, totals: Tensor, beam: Beam, length: int) -> list[int]:
     done = []
     for place, live in enumerate(totals.max(1).values.tolist()):
         ended = race.ended[place]
-        reachable = max(_score(live, length + 2, beam), _score(live, beam.max_length + 1, beam))
+        reachable = _score(live, length + 2, beam)
+        if not beam.early:
+            reachable = max(reachable, _score(live, beam.max_length + 1, beam))
         if len(ended) >= (beam.n_best or beam.size) and max(end.score for end in ended) >= reachable:
             done.append(place)
     return done
@@ -277,6 +304,23 @@ def _read_back(end: _End, steps: list[_Step], place: int) -> Hypothesis:
         looks.append(None if step.attention is None else step.attention[place, beam])
     attention = None if looks[0] is None else torch.stack(looks[::-1])
     return Hypothesis(tuple(words[::-1]), end.logprob, tuple(logprobs[::-1]), end.score, attention)
+
+
+def _history(race: _Race, place: int) -> list[BeamStep]:
+    """What the steps of one input looked like, the winner's way included."""
+    best = max(race.ended[place], key=lambda end: end.score)
+    winners: list[int | None] = [None] * len(race.steps)
+    beam = best.parent
+    for number in range(best.length - 1, -1, -1):
+        winners[number] = beam
+        beam = race.steps[number].parents[place, beam].item()
+    steps, totals = [], [0.0]
+    for number, step in enumerate(race.steps):
+        words, parents, logprobs = (x[place].tolist() for x in (step.words, step.parents, step.logprobs))
+        totals = [totals[parent] + logprob for parent, logprob in zip(parents, logprobs, strict=True)]
+        ended = tuple((end.parent, end.logprob) for end in race.ended[place] if end.length == number)
+        steps.append(BeamStep(tuple(words), tuple(parents), tuple(totals), ended, winners[number]))
+    return steps
 
 
 def _block_repeats(logprobs: Tensor, steps: list[_Step], n: int) -> None:

@@ -29,15 +29,37 @@ def train_word_tokenizer(texts: Iterable[str], min_count: int = 1) -> PreTrained
     return _train(tokenizer, trainer, texts)
 
 
-def train_bpe_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Byte-pair encoding (Sennrich et al. 2016), cased, over words that carry the space before them."""
+def train_bpe_tokenizer(
+    texts: Iterable[str],
+    vocab_size: int,
+    normalizer: normalizers.Normalizer | None = None,
+    contractions: bool = False,
+    tags: Sequence[str] = (),
+    placeholder: str = "",
+) -> PreTrainedTokenizerFast:
+    """Byte-pair encoding (Sennrich et al. 2016), cased, over words that carry the space before them.
+
+    normalizer: NFC by default; e.g. NFKC and lower case, or NFKD, which spells Korean in jamo, its single letters.
+    contractions: keep the apostrophe within a word, so that "isn't" is one.
+    tags: more special tokens; they get the ids from 4 on.
+    placeholder: a character that is always a token by itself.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[UNK]))
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(individual_digits=True)]
-    )
+    tokenizer.normalizer = normalizer or normalizers.NFC()
+    punctuation = pre_tokenizers.Punctuation()
+    if contractions:
+        punctuation = pre_tokenizers.Split(Regex("[^\\p{L}\\p{M}\\p{N}▁']"), behavior="isolated")
+    cuts = [pre_tokenizers.Metaspace(), punctuation, pre_tokenizers.Digits(individual_digits=True)]
+    if placeholder:
+        cuts.append(pre_tokenizers.Split(placeholder, behavior="isolated"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cuts)
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[*SPECIAL_TOKENS, *tags],
+        initial_alphabet=list(placeholder),
+        show_progress=False,
+    )
     return _train(tokenizer, trainer, texts)
 
 

@@ -1,14 +1,17 @@
 """Pieces of the page that the tabs share: a photo from the visitor, words as buttons, errors as sentences."""
 
+import importlib
 import math
+import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
 from html import escape
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
+from gradio.data_classes import FileData, ImageData, ListFiles
 from gradio.utils import get_upload_folder
 
 from core.errors import UnrolledError
@@ -17,6 +20,17 @@ from core.errors import UnrolledError
 NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
 # Events of the page itself: no part of the API.
 INTERNAL = {"api_visibility": "private"}
+
+_IMPORTING = threading.Lock()
+
+
+def predict_module(task: str) -> ModuleType:
+    """demos.<task>.predict, imported when first needed: it brings PyTorch with it, which takes seconds.
+
+    Threads take turns: Transformers, which loads its parts lazily, fails when two import it at the same moment.
+    """
+    with _IMPORTING:
+        return importlib.import_module(f"demos.{task}.predict")
 
 
 def served(function: Callable) -> Callable:
@@ -62,13 +76,26 @@ def photo_input(**options: Any) -> gr.Image:
     return photo
 
 
-def _uploaded_path(payload: ImageData | None) -> str | None:
+def _uploaded_path(payload: ImageData | FileData | None) -> str | None:
     if payload is None or not payload.path:
         return None
     # gradio's own check passes over a request whose file lacks the "meta" field.
     if not Path(payload.path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
-        raise gr.Error("Only an uploaded file can be read: upload the photo first.", print_exception=False)
+        raise gr.Error("Only an uploaded file can be read: upload it first.", print_exception=False)
     return payload.path
+
+
+def file_input(**options: Any) -> gr.File:
+    """A file by upload; handlers get its path. Only an uploaded file can be named, as with `photo_input`."""
+    file = gr.File(type="filepath", file_count="single", **options)
+    file.preprocess = _uploaded_file
+    return file
+
+
+def _uploaded_file(payload: FileData | ListFiles | None) -> str | None:
+    if isinstance(payload, ListFiles):
+        payload = payload[0] if len(payload.root) else None
+    return _uploaded_path(payload)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------

@@ -4,18 +4,27 @@ import gradio
 import pytest
 import torch
 
-from benchmarks.peers import Peer, blip_base_config, build_blip, build_vit_gpt2, caption, vit_gpt2_config
+from benchmarks.peers import (
+    Peer,
+    answer,
+    blip_base_config,
+    build_blip,
+    build_blip_vqa,
+    build_vit_gpt2,
+    caption,
+    vit_gpt2_config,
+)
 
 CHEETAH = gradio.media.get_image("cheetah1.jpg")
 
 
-def tiny_blip() -> Peer:
+def tiny_blip(build: Callable[..., Peer] = build_blip) -> Peer:
     config = blip_base_config()
     for part in (config.vision_config, config.text_config):
         part.hidden_size, part.intermediate_size, part.num_hidden_layers = 24, 32, 1
     config.vision_config.image_size = 32
     config.text_config.encoder_hidden_size = 24
-    return build_blip(config)
+    return build(config)
 
 
 def tiny_vit_gpt2() -> Peer:
@@ -39,9 +48,17 @@ def test_a_caption_has_exactly_the_tokens_asked_for(build: Callable[[], Peer], n
         assert not end & set(tokens[1:-1].tolist())
 
 
+def test_an_answer_has_exactly_the_tokens_asked_for() -> None:
+    torch.manual_seed(0)
+    question = torch.randint(1000, 20_000, (1, 8))
+    for num_tokens in (1, 4):
+        tokens = answer(tiny_blip(build_blip_vqa), CHEETAH, question, num_tokens)
+        assert tokens.shape == (1 + num_tokens,)  # the start is one token
+
+
 @pytest.mark.parametrize(
     ("build", "size", "parameters"),
-    [(build_blip, 384, 223_971_644), (build_vit_gpt2, 224, 239_195_904)],
+    [(build_blip, 384, 223_971_644), (build_blip_vqa, 384, 361_230_140), (build_vit_gpt2, 224, 239_195_904)],
 )
 def test_size_is_that_of_the_published_model(build: Callable[[], Peer], size: int, parameters: int) -> None:
     with torch.device("meta"):  # shapes without memory

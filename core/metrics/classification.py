@@ -38,6 +38,21 @@ def precision_recall_f1(
     return scores, ClassScores(sum(precision) / n, sum(recall) / n, sum(f1) / n, sum(support))
 
 
+def expected_calibration_error(confidences: Sequence[float], correct: Sequence[bool], bins: int = 15) -> float:
+    """Mean distance between confidence and accuracy, from 0 to 1 (Naeini et al. 2015; Guo et al. 2017).
+
+    confidences: the probability, from 0 to 1, that a classifier gave to each of its answers; correct: which were right.
+    The answers fall into bins of equal width by confidence, and each bin counts by its number of answers.
+    """
+    check_aligned(confidences, correct)
+    sums = [[0.0, 0] for _ in range(bins)]  # confidence and right answers of each bin
+    for confidence, right in zip(confidences, correct, strict=True):
+        total = sums[min(int(confidence * bins), bins - 1)]
+        total[0] += confidence
+        total[1] += right
+    return sum(abs(confidence - right) for confidence, right in sums) / len(correct)
+
+
 def _class_scores(pairs: list[tuple[Hashable, Hashable]], label: Hashable) -> ClassScores:
     hits = sum(p == a == label for p, a in pairs)
     claimed = sum(p == label for p, _ in pairs)
@@ -63,3 +78,15 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     intersection = width * height
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
     return intersection / union if union else 0.0
+
+
+def soft_accuracy(answer: str, humans: Sequence[str]) -> float:
+    """VQA accuracy of one answer (Antol et al. 2015): min(number of people who gave it / 3, 1).
+
+    As in the official evaluation it is the mean over all subsets that leave one of the people out; with fewer than
+    three answers there is nothing to agree on, and it is 1 or 0.
+    """
+    if len(humans) < 3:
+        return float(answer in humans)
+    scores = [min(sum(a == answer for n, a in enumerate(humans) if n != out) / 3, 1.0) for out in range(len(humans))]
+    return sum(scores) / len(scores)

@@ -1,108 +1,20 @@
-"""Readers for captioned photo collections in their official layouts.
+"""Captioned photos as batches for training. The collections' readers are in core.captioned_photos."""
 
-Flickr8k (Hodosh et al. 2013): Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt and a folder of photos.
-COCO (Lin et al. 2014; Chen et al. 2015): captions_val2014.json, or a plain {photo: [captions]} map, and lists
-{train,dev,test}Images.txt. A photo is found by the stem of its name, so that re-encoded copies serve too.
-"""
-
-import gzip
-import json
 import random
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from core.errors import InputError
+from core.captioned_photos import CaptionedPhoto, read_caption_lines, read_collection
 from core.feature_cache import StemCache
 from core.text import UNK, encode, pad
 
+__all__ = ["CaptionedPhoto", "CaptionedStems", "Collate", "read_caption_lines", "read_collection"]
+
 MAX_TOKENS = 16  # longer captions (4 %) are not trained on: every batch would be padded to them
 CAPTIONS_PER_PHOTO = 5
-
-SPLITS = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class CaptionedPhoto:
-    """One photo with the captions that people wrote for it."""
-
-    path: Path
-    captions: tuple[str, ...]
-
-
-def read_collection(root: Path) -> dict[str, list[CaptionedPhoto]]:
-    """{"train" | "dev" | "test": photos} of a Flickr8k or COCO folder, told apart by the files that it holds.
-
-    Raises InputError when the folder holds neither layout, or a list or the photos are missing. A listed photo that is
-    missing is left out.
-    """
-    if (root / "Flickr8k.token.txt").exists():
-        captions, prefix = _read_flickr_tokens(root / "Flickr8k.token.txt"), "Flickr_8k."
-    else:
-        captions, prefix = _read_coco_captions(root), ""
-    photos = _photos_by_stem(root)
-    splits = {
-        split: [
-            CaptionedPhoto(photos[Path(name).stem], tuple(captions[name]))
-            for name in _read_names(root / f"{prefix}{split}Images.txt")
-            if Path(name).stem in photos and captions.get(name)
-        ]
-        for split in SPLITS
-    }
-    if not any(splits.values()):
-        raise InputError(f"{root} holds none of the photos that its lists name: unpack them into {root / 'images'}.")
-    return splits
-
-
-def read_caption_lines(file: Path) -> list[str]:
-    """Captions without photos, one a line, plain or gzip."""
-    opener = gzip.open if file.suffix == ".gz" else open
-    with opener(file, "rt", encoding="utf-8") as lines:
-        return [line.strip() for line in lines if line.strip()]
-
-
-def _read_names(file: Path) -> list[str]:
-    if not file.exists():
-        raise InputError(f"{file} is missing: it lists the names of the photos of that split, one a line.")
-    return file.read_text(encoding="utf-8").split()
-
-
-def _read_flickr_tokens(file: Path) -> dict[str, list[str]]:
-    captions = defaultdict(list)
-    for line in file.read_text(encoding="utf-8").splitlines():
-        tag, _, caption = line.partition("\t")
-        captions[tag.partition("#")[0]].append(caption)
-    return captions
-
-
-def _read_coco_captions(root: Path) -> dict[str, list[str]]:
-    files = sorted([*root.glob("captions*.json"), *root.glob("annotations/captions*.json")])
-    if not files:
-        raise InputError(
-            f"{root} holds neither Flickr8k.token.txt nor captions*.json: name the folder of Flickr8k or COCO captions."
-        )
-    by_name = defaultdict(list)
-    for file in files:  # the official archive has one for train2014 and one for val2014
-        captions = json.loads(file.read_text(encoding="utf-8"))
-        if "annotations" not in captions:
-            by_name |= captions
-            continue
-        names = {image["id"]: image["file_name"] for image in captions["images"]}
-        for annotation in captions["annotations"]:
-            by_name[names[annotation["image_id"]]].append(annotation["caption"])
-    return by_name
-
-
-def _photos_by_stem(root: Path) -> dict[str, Path]:
-    folders = [root / "images", root / "Flicker8k_Dataset", root / "val2014", root]
-    folder = next(f for f in folders if f.is_dir())
-    return {file.stem: file for file in folder.iterdir() if file.is_file()}
-
 
 # --- batches for training ----------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from html import escape
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -22,6 +21,7 @@ from demos.widgets import (
     WORD_CLICKS,
     explained,
     photo_input,
+    predict_module,
     problem,
     served,
     table,
@@ -53,16 +53,9 @@ class Shown:
 # --- what the events do: values in, values out -------------------------------------------------------------------
 
 
-def _predict() -> ModuleType:
-    """demos.captioning.predict, imported when first needed: it brings PyTorch with it, which takes seconds."""
-    from demos.captioning import predict
-
-    return predict
-
-
 def warm_up() -> None:
     """Load the network. Raises ModelError when it cannot be had."""
-    _predict().get_predictor()
+    predict_module("captioning").get_predictor()
 
 
 def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> tuple:
@@ -82,7 +75,7 @@ def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_
 
 def show_labels(photo: str | None, shown: Shown | None) -> dict[str, float] | None:
     """What the ImageNet CNN alone sees on a photo that got captions."""
-    return None if shown is None else dict(_predict().get_predictor().imagenet(photo))
+    return None if shown is None else dict(predict_module("captioning").get_predictor().imagenet(photo))
 
 
 @served
@@ -120,7 +113,8 @@ def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
 @explained
 def show_ranking(photo: str | None, captions: str) -> str:
     """The visitor's captions by their log-probability given the photo, as HTML."""
-    ranked = _predict().get_predictor().rank(photo, captions.splitlines() if captions.strip() else [""])
+    predictor = predict_module("captioning").get_predictor()
+    ranked = predictor.rank(photo, captions.splitlines() if captions.strip() else [""])
     rows = [
         (
             str(place),
@@ -173,12 +167,12 @@ def captioning_rank(image: str, captions: str) -> dict[str, Any]:
     """
     from dataclasses import asdict
 
-    ranked = _predict().get_predictor().rank(image, captions.splitlines())
+    ranked = predict_module("captioning").get_predictor().rank(image, captions.splitlines())
     return {"captions": [asdict(caption) for caption in ranked]}
 
 
 def _caption(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> "CaptioningResult":
-    predict = _predict()
+    predict = predict_module("captioning")
     options = predict.CaptioningOptions(beam_size, length_penalty, max_length)
     return predict.get_predictor()(photo, options)
 

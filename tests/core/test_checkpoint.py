@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.checkpoint import REPOSITORY, Checkpoint, checkpoint_folder, find_folder, load_tokenizer, verify
 from core.errors import ModelError
 from core.text import train_word_tokenizer
+from demos import DEMOS
 from tests.core.local_hub import local_hub
 
 
@@ -284,8 +285,12 @@ def test_checkpoint_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_the_repository_s_own_checkpoints_are_whole_and_small() -> None:
-    folders = [folder for folder in (REPOSITORY / "checkpoints").glob("*") if folder.is_dir()]
-    sizes = {folder.name: sum(file.stat().st_size for file in folder.iterdir()) / 1e6 for folder in folders}
+    root = REPOSITORY / "checkpoints"
+    folders = [file.parent for file in root.glob("**/config.json")]  # a demo may have several networks
+    assert {folder.relative_to(root).parts[0] for folder in folders} == set(DEMOS)
+    sizes = {
+        str(folder.relative_to(root)): sum(file.stat().st_size for file in folder.iterdir()) / 1e6 for folder in folders
+    }
     for folder in folders:
         assert verify(folder)["config"]
         assert {file.name for file in folder.iterdir()} >= {"README.md", "metrics.json"}

@@ -11,6 +11,7 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer
 from core.errors import InputError, ModelError
 from core.metrics import (
     CiderD,
+    WordNet,
     accuracy,
     bleu,
     box_iou,
@@ -18,11 +19,14 @@ from core.metrics import (
     caption_scores_fast,
     cer,
     chrf,
+    expected_calibration_error,
     java_available,
+    load_wordnet,
     precision_recall_f1,
     r_precision,
     success_at_k,
     wer,
+    wups,
 )
 from core.metrics import captions as captions_module
 
@@ -236,6 +240,15 @@ def test_accuracy_needs_items():
         accuracy([], [])
 
 
+def test_calibration_error_by_hand():
+    # the bin of 0.9 says 0.9 and is right half of the time; that of 0.55 says 0.55 and is always right
+    error = expected_calibration_error([0.9, 0.9, 0.55, 0.55], [True, False, True, True], bins=10)
+    assert error == pytest.approx((2 * 0.4 + 2 * 0.45) / 4)
+    assert expected_calibration_error([1.0, 1.0], [True, True]) == 0
+    with pytest.raises(InputError):
+        expected_calibration_error([0.5], [])
+
+
 def test_box_iou_by_hand():
     assert box_iou((0, 0, 4, 4), (2, 1, 6, 3)) == pytest.approx((2 * 2) / (4 * 4 + 4 * 2 - 2 * 2))
     assert box_iou((0, 0, 2, 2), (0, 0, 2, 2)) == 1
@@ -274,3 +287,47 @@ def test_rankings_that_have_no_figure():
         success_at_k(SCORES, RELEVANT[:, :2], 1)
     with pytest.raises(InputError, match="k of 1"):
         success_at_k(SCORES, RELEVANT, 0)
+
+
+# --- WUPS ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wordnet(tmp_path_factory) -> WordNet:
+    """entity > furniture > (chair > armchair, table); entity > animal, in the layout of WordNet's noun files."""
+    folder = tmp_path_factory.mktemp("wordnet")
+    kinds = {"entity": None, "furniture": "entity", "chair": "furniture", "armchair": "chair", "table": "furniture",
+             "animal": "entity"}  # fmt: skip
+    number = {noun: f"{place:08d}" for place, noun in enumerate(kinds, start=1)}
+    index = [f"{noun} n 1 1 @ 1 0 {number[noun]}" for noun in kinds]
+    data = [
+        f"{number[noun]} 03 n 01 {noun} 0 " + (f"001 @ {number[kind]} n 0000" if kind else "000") + " | a gloss"
+        for noun, kind in kinds.items()
+    ]
+    licence = "  1 This software and database is being provided\n"
+    (folder / "index.noun").write_text(licence + "\n".join(index))
+    (folder / "data.noun").write_text(licence + "\n".join(data))
+    (folder / "noun.exc").write_text("")
+    return WordNet(folder)
+
+
+def test_similarity_is_that_of_wu_and_palmer(wordnet):
+    assert wordnet.similarity("chair", "chair") == 1
+    assert wordnet.similarity("chair", "table") == pytest.approx(2 * 2 / (1 + 1 + 2 * 2))
+    assert wordnet.similarity("armchairs", "chair") == pytest.approx(2 * 3 / (1 + 0 + 2 * 3))
+    assert wordnet.similarity("chair", "xyzzy") == 0
+
+
+def test_wups_forgives_near_misses_as_far_as_its_threshold_lets_it(wordnet):
+    assert wups([["chair"]], [["chair"]], 0.9, wordnet) == 1
+    assert wups([["chair"]], [["table"]], 0.0, wordnet) == pytest.approx(2 / 3)
+    assert wups([["chair"]], [["table"]], 0.9, wordnet) == pytest.approx(0.1 * 2 / 3)
+    # a set counts only as far as both sides are covered
+    assert wups([["chair"]], [["chair", "table"]], 0.0, wordnet) == pytest.approx(2 / 3)
+
+
+def test_wups_says_what_to_install_where_wordnet_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORDNET", str(tmp_path))
+    load_wordnet.cache_clear()
+    with pytest.raises(ModelError, match="apt-get install wordnet-base"):
+        load_wordnet()

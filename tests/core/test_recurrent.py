@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError, ModelError
-from core.recurrent import RecurrentStack, RecurrentState, initialise_recurrent
+from core.recurrent import RecurrentStack, RecurrentState, initialise_recurrent, reverse
 
 CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 B, T, D, H = 4, 7, 5, 6
@@ -259,3 +259,47 @@ def test_unknown_settings_are_refused():
         RecurrentStack(D, H, cell="mgu")
     with pytest.raises(ModelError, match="at least one layer"):
         RecurrentStack(D, H, num_layers=0)
+
+
+# --- dropped weights, reading backwards ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_dropped_weights_are_those_of_a_stack_without_them(cell):
+    """What a call with weight dropout computes is what a stack whose recurrent weights are zero there computes."""
+    stack = RecurrentStack(D, H, cell=cell, weight_dropout=0.5, init=nn.RNNBase.reset_parameters)  # no weight is 0
+    plain = RecurrentStack(D, H, cell=cell)
+    plain.load_state_dict(stack.state_dict())
+    before = {name: parameter.clone() for name, parameter in stack.named_parameters()}
+    inputs, lengths = torch.randn(B, T, D), torch.tensor([T, 3, 5, 1])
+    torch.manual_seed(1)
+    outputs = stack(inputs, lengths).outputs
+    torch.manual_seed(1)
+    with torch.no_grad():
+        weight = plain.layers[0].weight_hh_l0
+        weight.copy_(nn.functional.dropout(weight, 0.5))
+    assert 0 < (weight == 0).sum() < weight.numel()
+    torch.testing.assert_close(outputs, plain(inputs, lengths).outputs)
+    outputs.sum().backward()
+    kept = weight != 0
+    gradient = stack.layers[0].weight_hh_l0.grad
+    assert gradient[~kept].eq(0).all()
+    assert gradient[kept].ne(0).any()
+    for name, parameter in stack.named_parameters():
+        assert torch.equal(parameter, before[name])
+
+
+def test_judging_drops_no_weights():
+    stack = RecurrentStack(D, H, weight_dropout=0.5)
+    inputs = torch.randn(B, T, D)
+    assert not torch.equal(stack(inputs).outputs, stack(inputs).outputs)
+    stack.eval()
+    assert torch.equal(stack(inputs).outputs, stack(inputs).outputs)
+
+
+def test_sequences_are_turned_round_within_their_lengths():
+    sequences = torch.tensor([[1, 2, 3, 0], [4, 0, 0, 0], [5, 6, 7, 8]])
+    lengths = torch.tensor([3, 1, 4])
+    assert reverse(sequences, lengths).tolist() == [[3, 2, 1, 0], [4, 0, 0, 0], [8, 7, 6, 5]]
+    vectors = torch.randn(3, 4, D)
+    torch.testing.assert_close(reverse(reverse(vectors, lengths), lengths), vectors)

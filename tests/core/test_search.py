@@ -1,5 +1,6 @@
 """Search, in the spirit of neuraltalk2's test file: on an untrained decoder, whose distributions are nearly flat."""
 
+import copy
 import itertools
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from core.decoder import DecoderConfig, LSTMDecoder
-from core.search import Beam, Sampling, beam_search, greedy_search, sample, truncate
+from core.search import Beam, Sampling, beam_search, beam_trace, greedy_search, sample, truncate
 from core.text import BOS, EOS
 
 VOCAB, WIDTH, PLACES = 17, 16, 5
@@ -157,3 +158,38 @@ def test_truncation_keeps_the_top_k_and_the_nucleus():
     assert truncate(logits, Sampling(top_p=0.01)).isfinite().tolist() == [[True, False, False, False]]
     halved = truncate(logits, Sampling(temperature=0.5)).softmax(1)
     torch.testing.assert_close(halved, torch.tensor([[0.25, 0.04, 0.04, 0.01]]) / 0.34)
+
+
+# --- looking at a search -------------------------------------------------------------------------------------------
+
+
+def test_the_trace_tells_the_same_story_as_the_search(decoder, memory):
+    beam = Beam(size=3, max_length=9, length_penalty=0.7)
+    found, steps = beam_trace(decoder, one(memory, 1), beam)
+    (searched,) = beam_search(decoder, one(memory, 1), beam)
+    assert [h.tokens for h in found] == [h.tokens for h in searched]
+    best, total, before = found[0], 0.0, 0
+    for step, token, logprob in zip(steps, best.tokens[:-1], best.token_logprobs, strict=False):
+        total += logprob
+        assert step.tokens[step.winner] == token
+        assert step.parents[step.winner] == before
+        assert step.logprobs[step.winner] == pytest.approx(total, abs=1e-4)
+        before = step.winner
+    end = steps[len(best.tokens) - 1]  # <eos> leaves the beam and is listed apart
+    assert end.winner is None
+    assert (before, pytest.approx(best.logprob, abs=1e-4)) in end.ended
+
+
+def test_an_early_stop_takes_fewer_steps_and_the_best_that_had_ended(decoder, memory):
+    terse = copy.deepcopy(decoder)
+    terse.bias.data[EOS] = 3.0
+    saved = 0
+    for i in range(4):
+        (found, steps), (patient_found, patient_steps) = (
+            beam_trace(terse, one(memory, i), Beam(3, length_penalty=0.6, max_length=30, early=early))
+            for early in (True, False)
+        )
+        saved += len(patient_steps) - len(steps)
+        assert found[0].score <= patient_found[0].score
+        assert any(found[0].logprob == pytest.approx(logprob) for step in steps for _, logprob in step.ended)
+    assert saved > 0

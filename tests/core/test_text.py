@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tokenizers import normalizers
 from transformers import PreTrainedTokenizerFast
 
 from core.text import (
@@ -147,3 +148,14 @@ def test_characters_round_trip_exactly():
     assert len(ids) == len(text) + 2
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
     assert words(tokenizer, "cab!") == ["c", "a", "b", "<unk>"]
+
+
+def test_bpe_may_keep_contractions_and_normalise_otherwise():
+    texts = ["It isn't bad, isn't it?"] * 3
+    lower = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    whole = train_bpe_tokenizer(texts, 100, lower, contractions=True)
+    assert whole.tokenize("Isn't") == ["▁isn't"]
+    assert "▁isn't" not in train_bpe_tokenizer(texts, 100).get_vocab()
+    jamo = train_bpe_tokenizer(["영화"] * 3, 6, normalizers.NFKD())
+    assert "\u110b" in jamo.get_vocab()  # the consonant that 영 begins with
+    assert "영" not in jamo.get_vocab()

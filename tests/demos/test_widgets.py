@@ -2,9 +2,10 @@ import math
 
 import gradio as gr
 import pytest
+from gradio.data_classes import FileData, ListFiles
 
 from core.errors import InputError, ModelError
-from demos.widgets import explained, photo_input, problem, served, table, word_buttons, word_spans
+from demos.widgets import explained, file_input, photo_input, problem, served, table, word_buttons, word_spans
 
 
 def fail(error: Exception):
@@ -68,3 +69,19 @@ def test_a_photo_is_handed_on_as_uploaded_and_only_from_the_folder_of_uploads(mo
     (tmp_path / "uploads" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     with pytest.raises(gr.Error, match="uploaded"):
         photo.preprocess(data(path=str(tmp_path / "uploads" / "link.jpg")))
+
+
+def test_a_file_is_read_from_the_folder_of_uploads_only(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    file = file_input(label="File")
+    one, several = FileData, ListFiles
+    inside = str(tmp_path / "uploads" / "texts.txt")
+    assert file.preprocess(one(path=inside)) == inside
+    assert file.preprocess(several(root=[one(path=inside)])) == inside
+    assert file.preprocess(several(root=[])) is None
+    assert file.preprocess(None) is None
+    for outside in (str(tmp_path / "secret.txt"), f"{tmp_path}/uploads/../secret.txt"):
+        for payload in (one(path=outside), several(root=[one(path=outside)])):
+            with pytest.raises(gr.Error, match="uploaded"):
+                file.preprocess(payload)

@@ -1,0 +1,115 @@
+"""Command line: python -m demos.generation [predict] CORPUS [PROMPT], train, evaluate."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from core.bulk import Answer, open_lines, read_requests, write_answers
+from core.errors import InputError, UnrolledError
+
+COMMANDS = ("predict", "train", "evaluate")
+FIELDS = ("temperature", "top_k", "top_p", "length", "seed")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 1 if some input could not be served, 2 if none could be tried."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
+        arguments = ["predict", *arguments]
+    try:
+        options = _parser(arguments[0]).parse_args(arguments)
+        return options.run(options) or 0
+    except UnrolledError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Only the chosen command's module is imported: training needs libraries that writing does not."""
+    parser = argparse.ArgumentParser(prog="python -m demos.generation", description="Text, a character at a time.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    predict = commands.add_parser("predict", help="write on after a beginning (may be left out)")
+    train = commands.add_parser("train", help="train a network")
+    evaluate = commands.add_parser("evaluate", help="measure a network on held-out text, or its folk tunes")
+    if command == "predict":
+        _add_predict_arguments(predict)
+    elif command == "train":
+        from demos.generation import train as module
+
+        module.add_arguments(train)
+        train.set_defaults(run=module.main)
+    elif command == "evaluate":
+        from demos.generation import evaluate as module
+
+        module.add_arguments(evaluate)
+        evaluate.set_defaults(run=module.main)
+    return parser
+
+
+def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", nargs="?", help="tinyshakespeare, shakespeare, linux, latex, speeches, ... folk")
+    parser.add_argument("prompt", nargs="?", default="", help="a beginning")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument(
+        "--jsonl", metavar="FILE", help='bulk: one request like {"corpus": "linux"} per line; - = stdin'
+    )
+    parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
+    parser.add_argument("--temperature", type=float, help="0 always takes the likeliest; default: 0.7")
+    parser.add_argument("--top-k", type=int, help="only among so many of the likeliest; default: among all")
+    parser.add_argument("--top-p", type=float, help="only among the likeliest of this probability; default: 1")
+    parser.add_argument("--length", type=int, help="characters, of folk tunes ABC tokens; default: 600")
+    parser.add_argument("--seed", type=int, help="default: 1")
+    parser.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from demos.generation.predict import GenerationOptions, GenerationPredictor, bounded
+
+    if bool(options.corpus) == bool(options.jsonl):
+        raise InputError("Name a corpus and, if you like, a beginning; or a file of requests with --jsonl.")
+    chosen = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
+    how = GenerationOptions(**chosen)
+    if options.jsonl:
+        with open_lines(options.jsonl) as lines:
+            requests = read_requests(lines, ["corpus"], ["prompt", *FIELDS])
+            predictor = GenerationPredictor.from_pretrained(options.checkpoint)
+            return write_answers(answers(predictor, requests, chosen))
+    predictor = GenerationPredictor.from_pretrained(options.checkpoint)
+    if options.json:
+        request = {"corpus": options.corpus, "prompt": options.prompt}
+        return write_answers(answers(predictor, [request], chosen))
+    pieces, notes = predictor.pieces(options.corpus, options.prompt)
+    for note in (*notes, *bounded(how)):
+        print(note, file=sys.stderr)
+    sys.stdout.write("".join(pieces))
+    for burst in predictor.stream(options.corpus, options.prompt, how):
+        sys.stdout.write("".join(token.text for token in burst))
+        sys.stdout.flush()
+    print()
+    return 0
+
+
+def answers(predictor: Any, requests: Iterable[dict | InputError], chosen: dict[str, Any]) -> Iterator[Answer]:
+    """An answer, or an error in its place, for each request; its own fields go before the `chosen` ones."""
+    from demos.generation.predict import GenerationOptions
+
+    for request in requests:
+        if isinstance(request, InputError):
+            yield request
+            continue
+        try:
+            own = {name: request[name] for name in FIELDS if name in request}
+            options = GenerationOptions(**{**chosen, **own})
+            yield {**request, **predictor(request["corpus"], request.get("prompt", ""), options).to_dict()}
+        except InputError as error:
+            yield {**request, "error": str(error)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""How well a language model knows held-out text, and how its folk tunes are: nats, bits, perplexity, bars, copies."""
+
+import argparse
+import json
+import lzma
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.checkpoint import checkpoint_folder
+from core.errors import InputError
+from demos.generation.data import Corpus, read_corpora, read_penn_treebank, split_pieces, tag_of, to_ids
+from demos.generation.folk import check_bars, parses, tunes
+from demos.generation.model import TextGenerator
+
+READ = 2048  # pieces at a time
+TUNES = 200
+
+
+def mean_loss(model: TextGenerator, ids: Tensor, tag: int) -> float:
+    """Mean negative log-probability of a piece (nats) in a (T,) text read from its start to its end in one go."""
+    device = model.decoder.bias.device
+    tokens = torch.cat([ids.new_tensor([tag]), ids]).to(device)
+    state, total = None, 0.0
+    with torch.inference_mode():
+        for at in range(0, len(ids), READ):
+            chunk = tokens[at : at + READ + 1]
+            output = model(chunk[None, :-1], state)
+            state = output.state
+            total += F.cross_entropy(output.logits[0].float(), chunk[1:], reduction="sum").item()
+    return total / len(ids)
+
+
+def text_scores(model: TextGenerator, corpus: Corpus, split: str, limit: int | None = None) -> dict[str, Any]:
+    """Nats and bits per character, perplexity per piece; bits that `xz -9` needs per character of the whole corpus.
+
+    A piece that the vocabulary lacks counts as <unk>, with that token's probability. Raises InputError for a corpus
+    that the network has not learnt.
+    """
+    index = {piece: number for number, piece in enumerate(model.config.vocabulary)}
+    if tag_of(corpus.name) not in index:
+        raise InputError(f"The network has not learnt {corpus.name!r}: choose another corpus or checkpoint.")
+    ids = to_ids(getattr(corpus, split), corpus.kind, index)[:limit]
+    text = "".join(split_pieces(getattr(corpus, split), corpus.kind)[:limit])
+    loss = mean_loss(model, ids, index[tag_of(corpus.name)])
+    nats = loss * len(ids) / len(text)
+    scores = {"pieces": len(ids), "characters": len(text), "perplexity": round(math.exp(loss), 3)}
+    scores |= {"nats_per_character": round(nats, 4), "bits_per_character": round(nats / math.log(2), 4)}
+    return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
+
+
+def xz_bits(text: str) -> float:
+    """Bits per character of a text compressed by `xz -9`."""
+    return 8 * len(lzma.compress(text.encode(), preset=9)) / len(text)
+
+
+def longest_copy(written: Sequence[str], corpus: Sequence[str]) -> int:
+    """Length in pieces of the longest run of `written` that stands in `corpus`."""
+
+    # By doubling and halving: a run of n is there only if one of n - 1 is.
+    def shared(n: int) -> bool:
+        runs = {tuple(written[at : at + n]) for at in range(len(written) - n + 1)}
+        return any(tuple(corpus[at : at + n]) in runs for at in range(len(corpus) - n + 1))
+
+    low, high = 0, 1
+    while high <= len(written) and shared(high):
+        low, high = high, high * 2
+    high = min(high, len(written) + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if shared(middle) else (low, middle)
+    return low
+
+
+def write_tunes(predictor: Any, count: int, temperature: float) -> list[str]:
+    """Tunes sampled one after the other from the tag alone, each with its own seed."""
+    from demos.generation.predict import GenerationOptions
+
+    found: list[str] = []
+    for seed in range(count):
+        text = ""
+        for burst in predictor.stream("folk", "", GenerationOptions(temperature, length=1500, seed=seed)):
+            text += "".join(token.text for token in burst)
+            if "\n\n" in text.strip("\n"):
+                break
+        blocks = [block for block in text.strip("\n").split("\n\n") if block.strip()]
+        found.append(blocks[0] if blocks else "")
+    return found
+
+
+def tune_scores(predictor: Any, corpus: Corpus, count: int, temperature: float) -> dict[str, Any]:
+    """Of sampled tunes, the share that music21 parses and whose bars are complete; the longest run that is a copy."""
+    written = write_tunes(predictor, count, temperature)
+    train = split_pieces(corpus.train, "abc")
+    good = [check_bars(tune).complete and bool(tunes(tune)) for tune in written]
+    read = [ok and parses(tune) for ok, tune in zip(good, written, strict=True)]
+    pieces = [split_pieces(tune, "abc") for tune in written]
+    real = tunes(corpus.dev)[:count]
+    return {
+        "tunes": count,
+        "temperature": temperature,
+        "bars_complete": round(sum(good) / count, 4),
+        "parse_and_complete": round(sum(read) / count, 4),
+        "corpus_bars_complete": round(sum(check_bars(tune).complete for tune in real) / max(1, len(real)), 4),
+        "longest_copied_run": max(longest_copy(p, train) for p in pieces),
+        "longest_tune": max(map(len, pieces)),
+    }
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `evaluate`."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--corpora", nargs="+", metavar="NAME", help="only these (default: all the network's)")
+    parser.add_argument("--split", choices=["dev", "test"], default="test")
+    parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
+    parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
+    parser.add_argument("--temperature", type=float, default=0.7, help="of the tunes (default: %(default)s)")
+    parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
+    parser.add_argument("--save", action="store_true", help="also write the figures to the checkpoint's metrics.json")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one JSON line of figures per corpus."""
+    from demos.generation.predict import GenerationPredictor
+
+    folder = Path(options.checkpoint or checkpoint_folder("generation"))
+    predictor = GenerationPredictor.from_pretrained(folder)
+    names = ["folk"] if options.tunes else options.corpora or list(predictor.corpora)
+    corpora = [read_penn_treebank(options.data)] if names == ["ptb"] else read_corpora(options.data, names)
+    for corpus in corpora:
+        record = {"data": corpus.name, "split": "sampled tunes" if options.tunes else options.split}
+        if options.tunes:
+            record |= tune_scores(predictor, corpus, options.tunes, options.temperature)
+        else:
+            record |= text_scores(predictor.model, corpus, options.split, options.limit)
+        print(json.dumps(record), flush=True)
+        if options.save:
+            save_record(folder / "metrics.json", record)
+
+
+def save_record(file: Path, record: dict[str, Any]) -> None:
+    """Put the record into a metrics.json, in the place of an older one of the same corpus and split."""
+    content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
+    kept = [e for e in content["evaluations"] if any(e.get(k) != record[k] for k in ("data", "split"))]
+    content["evaluations"] = [*kept, record]
+    file.write_text(json.dumps(content, indent=2) + "\n")

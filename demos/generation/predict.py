@@ -1,0 +1,282 @@
+"""Text that goes on from a visitor's beginning: the one call behind tab, command line, API and tests."""
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.checkpoint import checkpoint_folder
+from core.decoder import DecoderState, LSTMDecoder
+from core.errors import InputError
+from core.precision import inference_dtype
+from core.text import SPECIAL_TOKENS
+from demos.generation.data import split_pieces, tag_of
+from demos.generation.model import TextGenerator
+
+MAX_PROMPT = 5_000  # pieces that are read of a beginning: its last ones
+MAX_LENGTH = 20_000  # pieces to write at most
+BURST = 32  # pieces between two looks at the outside
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How to write. Raises InputError for values that make no sense."""
+
+    temperature: float = 0.7  # 0 always takes the likeliest; 1 samples as the network thinks
+    top_k: int = 0  # only among so many of the likeliest pieces; 0: among all
+    top_p: float = 1.0  # only among the likeliest pieces of this probability together (Holtzman et al. 2020)
+    length: int = 600  # pieces: characters, or ABC tokens
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _check("temperature", self.temperature, 0, 5)
+        _check("top_k", self.top_k, 0, 10_000, whole=True)
+        _check("top_p", self.top_p, 0, 1)
+        if self.top_p == 0:
+            raise InputError("top_p must be more than 0: 1 samples among all pieces.")
+        _check("length", self.length, 1, 10**9, whole=True)
+        _check("seed", self.seed, 0, 2**63 - 1, whole=True)
+
+
+def _check(name: str, value: Any, lowest: float, highest: float, whole: bool = False) -> None:
+    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not number or not lowest <= value <= highest:  # NaN is in no range
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{name} must be {kind} from {lowest:,} to {highest:,}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece and its log-probability (nats) at temperature 1, among all pieces that its corpus may have."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """What was written after the prompt."""
+
+    text: str  # without the prompt
+    logprob: float
+    prompt: str  # as it was read
+    tokens: tuple[Token, ...]
+    notes: tuple[str, ...]  # what was skipped or bounded, a sentence each
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the network did while it read a text."""
+
+    tokens: tuple[Token, ...]
+    cells: np.ndarray  # (T, layers * H): tanh of every unit's cell after each piece
+
+
+class GenerationPredictor:
+    """A loaded network. Holds no state between calls: threads may share it."""
+
+    def __init__(self, model: TextGenerator):
+        self.model, self.vocabulary = model.eval(), model.config.vocabulary
+        self.index = {piece: number for number, piece in enumerate(self.vocabulary)}
+        self.corpora = {name: (title, kind, prompt) for name, title, kind, prompt in model.config.corpora}
+        self.reserved = len(SPECIAL_TOKENS) + len(self.corpora)
+        self._writer = Writer(model.decoder)
+        text = np.arange(len(self.vocabulary)) >= self.reserved  # special tokens and tags are none
+        single = np.array([len(piece) == 1 for piece in self.vocabulary])
+        self._written = {"characters": text & single, "abc": text, "words": text}
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "GenerationPredictor":
+        """Load a checkpoint, by default the repository's own. Raises ModelError when it is missing or damaged."""
+        return cls(TextGenerator.from_pretrained(folder_or_hub_id or checkpoint_folder("generation")))
+
+    def __call__(self, corpus: str, prompt: str = "", options: GenerationOptions | None = None) -> GenerationResult:
+        """Write on after a prompt. Raises InputError for an unknown corpus."""
+        start = time.perf_counter()
+        options = options or GenerationOptions()
+        pieces, notes = self.pieces(corpus, prompt)
+        tokens = tuple(token for burst in self.stream(corpus, prompt, options) for token in burst)
+        return GenerationResult(
+            "".join(token.text for token in tokens),
+            sum(token.logprob for token in tokens),
+            "".join(pieces),
+            tokens,
+            (*notes, *bounded(options)),
+            time.perf_counter() - start,
+        )
+
+    def stream(
+        self, corpus: str, prompt: str = "", options: GenerationOptions | None = None
+    ) -> Iterator[tuple[Token, ...]]:
+        """The same in bursts, as they are written. Whoever stops asking stops the work."""
+        options = options or GenerationOptions()
+        logits, state = self._read(corpus, self.pieces(corpus, prompt)[0])
+        never = ~self._written[self.corpora[corpus][1]]
+        random, writer = np.random.default_rng(options.seed), self._writer
+        hidden = [part[0].clone() for layer in zip(*state, strict=True) for part in layer]
+        row, left = logits[-1].numpy().copy(), min(options.length, MAX_LENGTH)
+        while left:
+            burst = []
+            with torch.inference_mode():
+                for _ in range(min(BURST, left)):
+                    row[never] = -np.inf
+                    token, logprob = choose(row, options, random)
+                    burst.append(Token(self.vocabulary[token], logprob))
+                    row = writer.step(token, hidden)
+            left -= len(burst)
+            yield tuple(burst)
+
+    def following(self, corpus: str, prompt: str, count: int = 12) -> list[tuple[str, float]]:
+        """The likeliest next pieces and their probabilities."""
+        logits, _ = self._read(corpus, self.pieces(corpus, prompt)[0])
+        written = self._written[self.corpora[corpus][1]]
+        logits[-1, torch.from_numpy(~written)] = -math.inf
+        top = logits[-1].softmax(0).topk(min(count, int(written.sum())))
+        return [(self.vocabulary[i], p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+
+    def read(self, corpus: str, text: str) -> Reading:
+        """The surprise at each piece of a text, and every unit's cell after it. Raises InputError for an empty text."""
+        pieces, _ = self.pieces(corpus, text)
+        if not pieces:
+            raise InputError("There is nothing to read: give a text in characters that the network knows.")
+        hidden, cells, tokens = self._writer.start(), [], []
+        never = ~self._written[self.corpora[corpus][1]]
+        with torch.inference_mode():
+            row = self._writer.step(self.index[tag_of(corpus)], hidden)
+            for piece in pieces:
+                row[never], token = -np.inf, self.index[piece]
+                tokens.append(Token(piece, float(row[token] - row.max() - np.log(np.exp(row - row.max()).sum()))))
+                row = self._writer.step(token, hidden)
+                cells.append(torch.cat(hidden[1::2]).tanh().numpy())
+        return Reading(tuple(tokens), np.stack(cells))
+
+    def pieces(self, corpus: str, text: str) -> tuple[list[str], tuple[str, ...]]:
+        """What is read of a text, and a sentence for all that is not. Raises InputError for an unknown corpus."""
+        if corpus not in self.corpora:
+            raise InputError(f"There is no corpus {corpus!r}. Choose one of {', '.join(self.corpora)}.")
+        if not isinstance(text, str):
+            raise InputError(f"A prompt is text, not {type(text).__name__}.")
+        notes = []
+        kind = self.corpora[corpus][1]
+        if len(text) > 20 * MAX_PROMPT:
+            text = text[-20 * MAX_PROMPT :]
+        found = split_pieces(text.replace("\r\n", "\n"), kind)
+        if kind != "characters":  # what somebody types may lack the space after a token, or have one too many
+            found = [next((p for p in (f, f.rstrip() + " ", f.rstrip()) if p in self.index), f) for f in found]
+        written = self._written[kind]
+        known = [piece for piece in found if piece in self.index and written[self.index[piece]]]
+        if unknown := sorted(set(found) - set(known)):
+            named = ", ".join(repr(piece) for piece in unknown[:12]) + (" and others" if len(unknown) > 12 else "")
+            notes.append(f"Skipped, because the network never read it: {named}.")
+        if len(known) > MAX_PROMPT:
+            known = known[-MAX_PROMPT:]
+            notes.append(f"The prompt is long: its last {MAX_PROMPT:,} pieces were read.")
+        return known, tuple(notes)
+
+    def _read(self, corpus: str, pieces: list[str]) -> tuple[Tensor, DecoderState]:
+        """(T, V) logits after the corpus's tag and each piece, and the state after the last."""
+        ids = torch.tensor([[self.index[piece] for piece in (tag_of(corpus), *pieces)]])
+        with torch.inference_mode():
+            output = self.model(ids)
+        return output.logits[0].float().clone(), output.state
+
+
+def bounded(options: GenerationOptions) -> tuple[str, ...]:
+    """A sentence for each wish that was cut."""
+    if options.length > MAX_LENGTH:
+        return (f"The length was bounded at {MAX_LENGTH:,} pieces.",)
+    return ()
+
+
+def choose(row: np.ndarray, options: GenerationOptions, random: np.random.Generator) -> tuple[int, float]:
+    """One of the (V,) logits by temperature, top-k and top-p, and its log-probability under the logits themselves."""
+    row = row - row.max()
+    normaliser = math.log(np.exp(row).sum())
+    if options.temperature < 1e-3:
+        token = int(row.argmax())
+        return token, float(row[token]) - normaliser
+    p = np.exp(row / options.temperature)
+    if 0 < options.top_k < len(p):
+        p[p < np.partition(p, -options.top_k)[-options.top_k]] = 0
+    if options.top_p < 1:
+        order = np.argsort(-p)
+        total = np.cumsum(p[order])
+        p[order[1:][total[:-1] >= options.top_p * total[-1]]] = 0
+    cumulative = np.cumsum(p)
+    token = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+    return token, float(row[token]) - normaliser
+
+
+class Writer:
+    """The decoder's single step with as few operations as possible: what a stream of one text needs.
+
+    The first layer's input products are looked up, since there are no more than V of them; the other layers' two
+    matrices are one. A step of one text is bound by reading the matrices, which therefore are in bfloat16, half the
+    bytes, where the processor multiplies that fast.
+    """
+
+    def __init__(self, decoder: LSTMDecoder, dtype: torch.dtype | None = None):
+        dtype = dtype or inference_dtype()
+        with torch.no_grad():
+            first = decoder.first
+            self.table = decoder.embedding.weight @ first.weight_ih_l0.T + first.bias_ih_l0 + first.bias_hh_l0
+            self.first = first.weight_hh_l0.to(dtype)
+            self.upper = [
+                (torch.cat([m.weight_ih_l0, m.weight_hh_l0], 1).to(dtype), m.bias_ih_l0 + m.bias_hh_l0)
+                for m in decoder.upper
+            ]
+            self.readout = (decoder.readout.weight.detach(), decoder.readout.bias.detach())
+            self.output = (decoder.embedding.weight.detach(), decoder.bias.detach())
+
+    def start(self) -> list[Tensor]:
+        """The empty state, for `step`."""
+        return [self.table.new_zeros(self.first.shape[1]) for _ in range(2 * len(self.upper) + 2)]
+
+    def step(self, token: int, hidden: list[Tensor]) -> np.ndarray:
+        """(V,) logits after a token; `hidden` holds h and c (H,) of layer after layer and is renewed in place."""
+        outputs = _cell(self.table[token] + _product(self.first, hidden[0]), hidden, 0)
+        for number, (weight, bias) in enumerate(self.upper, 1):
+            below = torch.cat([outputs, hidden[2 * number]])
+            outputs = outputs + _cell(bias + _product(weight, below), hidden, number)
+        vector = torch.addmv(self.readout[1], self.readout[0], outputs).tanh_()
+        return torch.addmv(self.output[1], self.output[0], vector).numpy()
+
+
+def _product(weight: Tensor, vector: Tensor) -> Tensor:
+    return torch.mv(weight, vector.to(weight.dtype)).float()
+
+
+def _cell(gates: Tensor, hidden: list[Tensor], number: int) -> Tensor:
+    """The LSTM's output from its summed gates (4 H,)."""
+    entry, forget, cell, out = gates.chunk(4)
+    cell = torch.addcmul(forget.sigmoid() * hidden[2 * number + 1], entry.sigmoid(), cell.tanh())
+    output = out.sigmoid() * cell.tanh()
+    hidden[2 * number], hidden[2 * number + 1] = output, cell
+    return output
+
+
+_LOADING = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _load() -> GenerationPredictor:
+    return GenerationPredictor.from_pretrained()
+
+
+def get_predictor() -> GenerationPredictor:
+    """The repository's own network, loaded once and shared. Raises ModelError when it cannot be had."""
+    with _LOADING:
+        return _load()

@@ -1,0 +1,258 @@
+"""The recipes of the language models: stateful truncated back-propagation through time on one text or several.
+
+`python -m demos.generation train --help` gives the exact commands, that of the shipped checkpoint among them.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from core.decoder import DecoderConfig, DecoderState
+from core.errors import InputError
+from core.training import Loss, TrainingConfig, best_precision, train
+from demos.generation.data import (
+    Corpus,
+    Lanes,
+    Source,
+    build_vocabulary,
+    read_corpora,
+    read_penn_treebank,
+    read_text,
+    split_text,
+    tag_of,
+    to_ids,
+)
+from demos.generation.evaluate import mean_loss
+from demos.generation.model import GeneratorConfig, TextGenerator
+
+MOMENTS = "moments.json"  # samples of the same prompts as the training went on
+SAMPLE = 300  # pieces of each
+DEV_PIECES = 20_000  # of each corpus, read after every round
+
+PROMPTS = {
+    "tinyshakespeare": "ROMEO:\n",
+    "shakespeare": "HAMLET:\n",
+    "linux": "static int ",
+    "latex": "\\begin{lemma}\n",
+    "speeches": "Good morning, everybody. ",
+    "war_and_peace": "Prince Andrew ",
+    "folk": "M:4/4\nK:Cmaj\n",
+    "ptb": "the company ",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of the network and of a batch."""
+
+    layers: int = 2
+    hidden_size: int = 512
+    embed_dim: int = 256
+    dropout: float = 0.1
+    lanes: int = 64
+    chunk: int = 128
+    stretch: int = 16  # chunks that a lane reads in one go
+    min_count: int = 5
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(epochs=40, learning_rate=3e-3, warmup_steps=60, patience=99)
+    )
+
+
+RECIPES = {
+    "characters": Recipe(),
+    # Sizes of Zaremba et al. (2014), "medium", with tied embeddings and AdamW.
+    "ptb": Recipe(
+        2, 650, 650, 0.5, 20, 35, 64, 1,
+        TrainingConfig(epochs=290, learning_rate=1e-3, weight_decay=0.01, clip_norm=0.25, average=0.998, patience=99),
+    ),
+}  # fmt: skip
+
+
+def stateful_loss(model: nn.Module, batch: dict[str, Tensor], carry: DecoderState | None) -> Loss:
+    """Cross-entropy of a chunk; the state goes on to the next one, unless the lanes begin afresh."""
+    tokens = batch["tokens"]
+    state = None if batch["fresh"].any() else carry
+    output = model(tokens[:, :-1], state)
+    state = DecoderState(*(part.float() for part in output.state))
+    return Loss(F.cross_entropy(output.logits.flatten(0, 1).float(), tokens[:, 1:].flatten()), carry=state)
+
+
+def new_generator(corpora: Sequence[Corpus], recipe: Recipe) -> TextGenerator:
+    """An untrained network for these corpora."""
+    vocabulary = build_vocabulary(corpora, recipe.min_count)
+    entries = tuple((c.name, c.title, c.kind, PROMPTS.get(c.name, _first_line(c.train))) for c in corpora)
+    decoder = DecoderConfig(
+        len(vocabulary), recipe.embed_dim, recipe.hidden_size, recipe.layers, memory_dim=None, dropout=recipe.dropout
+    )
+    return TextGenerator(GeneratorConfig(vocabulary, entries, decoder))
+
+
+def _first_line(text: str) -> str:
+    return next(line for line in text.split("\n") if line.strip())[:60] + "\n"
+
+
+class Judge:
+    """Dev loss of each corpus, and a sample of each recorded with its step and loss: "as it trained"."""
+
+    def __init__(self, corpora: Sequence[Corpus], model: TextGenerator, folder: Path, steps: int):
+        self.index = {piece: i for i, piece in enumerate(model.config.vocabulary)}
+        self.texts = {c.name: to_ids(c.dev, c.kind, self.index)[:DEV_PIECES] for c in corpora}
+        self.folder, self.steps = folder, steps
+        file = folder / MOMENTS
+        self.moments = json.loads(file.read_text()) if file.exists() else []
+
+    def __call__(self, model: TextGenerator) -> dict[str, float]:
+        """The mean log-probability of a piece first: it decides."""
+        losses = {n: mean_loss(model, ids, self.index[tag_of(n)]) for n, ids in self.texts.items()}
+        samples = {name: sample(model, name, SAMPLE) for name in losses}
+        step = self.steps * (len(self.moments) + 1)
+        self.moments.append({"step": step, "losses": {n: round(v, 4) for n, v in losses.items()}, "samples": samples})
+        (self.folder / MOMENTS).write_text(json.dumps(self.moments))
+        return {"logprob": -sum(losses.values()) / len(losses), **losses}
+
+
+def sample(model: TextGenerator, corpus: str, length: int, temperature: float = 0.7, seed: int = 1) -> str:
+    """The corpus's prompt and what the network writes after it."""
+    entry = next(entry for entry in model.config.corpora if entry[0] == corpus)
+    index = {piece: i for i, piece in enumerate(model.config.vocabulary)}
+    tokens = torch.cat([torch.tensor([index[tag_of(corpus)]]), to_ids(entry[3], entry[2], index)])[None]
+    generator, state, pieces = torch.Generator().manual_seed(seed), None, []
+    for _ in range(length):
+        output = model(tokens, state)
+        logits = output.logits[:, -1].float() / temperature
+        logits[:, : 4 + len(model.config.corpora)] = float("-inf")  # special tokens and tags are no text
+        tokens, state = torch.multinomial(logits.softmax(1), 1, generator=generator), output.state
+        pieces.append(model.config.vocabulary[tokens.item()])
+    return entry[3] + "".join(pieces)
+
+
+def four_moments(moments: list[dict]) -> list[dict]:
+    """The first, the last, and two between them, each about as many times later as the one before."""
+    last = len(moments)
+    chosen = sorted({1, max(1, round(last ** (1 / 3))), max(1, round(last ** (2 / 3))), last})
+    return [moments[number - 1] for number in chosen]
+
+
+def train_generator(
+    corpora: Sequence[Corpus], recipe: Recipe, folder: Path, resume: bool = False,
+    start: TextGenerator | None = None, minutes: float | None = None,
+) -> list[dict]:  # fmt: skip
+    """Train on the corpora and return the log; `folder`/best is the checkpoint.
+
+    start: a network to go on from. minutes: about how long it may take; the number of epochs then follows from the
+    speed of the first steps, so that the learning rate has come down when the time is over.
+    """
+    model = start or new_generator(corpora, recipe)
+    index = {piece: i for i, piece in enumerate(model.config.vocabulary)}
+    unknown = [c.name for c in corpora if tag_of(c.name) not in index]
+    if unknown:
+        raise InputError(f"The network to start from has not learnt {', '.join(unknown)}: name its own corpora only.")
+    texts = [to_ids(c.train, c.kind, index) for c in corpora]
+    tags = [index[tag_of(c.name)] for c in corpora]
+    seed = recipe.training.seed
+    lanes = Lanes(
+        texts, tags, [c.weight for c in corpora], recipe.lanes, recipe.chunk, recipe.stretch,
+        line_end=index.get("\n"), seed=seed,
+    )  # fmt: skip
+    config = recipe.training
+    if minutes:
+        config = replace(config, epochs=_epochs_within(minutes, model, lanes, config.precision))
+    if not start and not resume:
+        counts = torch.bincount(torch.cat(texts), minlength=len(index)).float() + 1
+        model.decoder.bias.data = (counts / counts.sum()).log()  # where a model that knows no context would end up
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        (folder / MOMENTS).unlink(missing_ok=True)
+    judge = Judge(corpora, model, folder, len(lanes))
+
+    def save(best: nn.Module) -> None:
+        best.save_pretrained(folder / "best")
+        (folder / "best" / MOMENTS).write_text(json.dumps(four_moments(judge.moments), indent=1, ensure_ascii=False))
+
+    loader = DataLoader(lanes, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
+    return train(model, loader, stateful_loss, config, folder, judge, save, resume=resume)
+
+
+def _epochs_within(minutes: float, model: TextGenerator, lanes: Lanes, precision: str) -> int:
+    """How many epochs fit, from the time of five steps forth and back."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
+    for number in range(8):
+        if number == 3:
+            begin = time.monotonic()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            batch = {name: tensor.to(device) for name, tensor in lanes[0].items()}
+            stateful_loss(model, batch, None).value.backward()
+    model.zero_grad()
+    per_step = (time.monotonic() - begin) / 5 * 1.12  # the optimiser, and the judge after each epoch
+    return max(1, math.floor(minutes * 60 / per_step / len(lanes)))
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+_COMMANDS = """
+the shipped checkpoint:
+  python -m demos.generation train --data corpora --out runs/generation --minutes 10
+a text of your own:
+  python -m demos.generation train --text my.txt --out runs/my
+Penn Treebank, the sizes of Zaremba et al. (2014), "medium":
+  python -m demos.generation train --preset ptb --data corpora/ptb --out runs/ptb
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _COMMANDS
+    parser.add_argument("--preset", choices=list(RECIPES), default="characters")
+    parser.add_argument("--data", type=Path, help="folder of the corpora, or of Penn Treebank for --preset ptb")
+    parser.add_argument("--corpora", nargs="+", metavar="NAME", help="only these (default: all, one network for all)")
+    parser.add_argument("--text", type=Path, help="a text file of your own, instead of --data")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from, with a learning rate that starts anew")
+    parser.add_argument("--minutes", type=float, help="set the number of epochs by the time that there is")
+    parser.add_argument("--epochs", type=int, help="of 64 steps each")
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--weights", nargs="+", type=float, help="how much of each corpus to read, relatively")
+    parser.add_argument("--batch-size", type=int, dest="lanes", help="lanes of text side by side")
+    for name in ("layers", "hidden-size", "embed-dim", "chunk", "stretch"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--dropout", type=float)
+    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run a recipe."""
+    set_seed(options.seed)
+    if bool(options.data) == bool(options.text):
+        raise InputError("Name the folder of the corpora with --data, or a text of your own with --text.")
+    if options.text:
+        name = "".join(c if c.isalnum() else "_" for c in options.text.stem)
+        corpora = [split_text(Source(name, options.text.stem, ()), read_text(options.text))]
+    elif options.preset == "ptb":
+        corpora = [read_penn_treebank(options.data)]
+    else:
+        corpora = read_corpora(options.data, options.corpora)
+    if options.weights:
+        if len(options.weights) != len(corpora):
+            raise InputError(f"--weights needs {len(corpora)} numbers, one for each corpus.")
+        corpora = [replace(c, weight=w) for c, w in zip(corpora, options.weights, strict=True)]
+    recipe = RECIPES[options.preset]
+    sizes = ("layers", "hidden_size", "embed_dim", "dropout", "lanes", "chunk", "stretch")
+    recipe = replace(recipe, **{n: v for n in sizes if (v := getattr(options, n)) is not None})
+    precision = best_precision() if options.precision == "auto" else options.precision
+    chosen = {n: v for n in ("epochs", "learning_rate") if (v := getattr(options, n)) is not None}
+    recipe = replace(recipe, training=replace(recipe.training, precision=precision, seed=options.seed, **chosen))
+    start = TextGenerator.from_pretrained(options.start) if options.start else None
+    train_generator(corpora, recipe, options.out, options.resume, start, options.minutes)

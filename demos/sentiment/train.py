@@ -1,0 +1,232 @@
+"""The recipe of the sentiment networks, in stages that continue from one another:
+
+    language   a language model of the reviews, forwards and backwards, without their labels (Dai and Le 2015)
+    classify   the classifier, from the language model's embeddings and recurrent weights
+    average    the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
+
+`python -m demos.sentiment train --help` gives the exact commands behind the shipped checkpoints.
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import torch
+from accelerate.utils import set_seed
+from tokenizers import normalizers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
+
+from core.checkpoint import load_tokenizer
+from core.errors import InputError
+from core.text import train_bpe_tokenizer
+from core.training import Loss, TrainingConfig, best_precision, train
+from demos.sentiment.data import Batches, Corpus, Example, read_corpus, stream_chunks, token_ids
+from demos.sentiment.evaluate import calibrate, dev_scores
+from demos.sentiment.model import ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
+
+CHUNK = 128  # tokens that a language model reads at a time
+NEGATIVES = 1024  # other tokens that the right one is told from
+DEV_CHUNKS = 200
+
+# --- language model ----------------------------------------------------------------------------------------------
+
+
+class SampledLoss:
+    """Cross-entropy over the right token and some others (sampled softmax, Jean et al. 2015).
+
+    The others are drawn once per batch from p ** 0.75, and every logit is corrected by how often its token is drawn, so
+    that the sum over the few estimates the sum over the vocabulary. Where the right token is drawn too, its copies
+    count as right: that adds a constant to the loss, which is left out.
+    """
+
+    def __init__(self, frequency: Tensor, count: int = NEGATIVES, precision: str = "no"):
+        self.proposal = frequency**0.75
+        self.log_expected = (self.proposal / self.proposal.sum() * count).log()
+        self.count, self.dtype = count, torch.bfloat16 if precision == "bf16" else torch.float32
+
+    def __call__(self, model: nn.Module, batch: Tensor, carry: None) -> Loss:
+        vectors, targets = model(batch.long())  # (N, E), (N,)
+        model = getattr(model, "module", model)
+        weight, bias = model.reader.embedding.weight, model.bias - self.log_expected.to(batch.device)
+        others = torch.multinomial(self.proposal, self.count, replacement=True).to(batch.device)
+        # The large product may be in bf16; the gradients of frequent tokens are sums over thousands, and may not.
+        wrong = F.linear(*(t.to(self.dtype) for t in (vectors, F.embedding(others, weight), bias[others])))
+        right = (vectors.float() * F.embedding(targets, weight)).sum(1) + bias[targets]
+        logits = torch.cat([right.to(self.dtype).unsqueeze(1), wrong], 1)  # (N, 1 + K)
+        return Loss(F.cross_entropy(logits, torch.zeros_like(targets)))
+
+
+def perplexity(model: ReviewLanguageModel, chunks: Tensor) -> dict[str, float]:
+    """Mean log-probability of a token, both directions together, and perplexity; over the whole vocabulary."""
+    total, count = 0.0, 0
+    for batch in chunks.split(8):
+        vectors, targets = model(batch.long())
+        total += F.cross_entropy(model.logits(vectors), targets, reduction="sum").item()
+        count += len(targets)
+    return {"logprob": -total / count, "perplexity": math.exp(total / count)}
+
+
+def train_language(
+    corpora: Sequence[Corpus], tokenizer, reader: ReaderConfig, config: TrainingConfig, folder: Path, resume: bool,
+    batch_size: int,
+) -> list[dict]:  # fmt: skip
+    """Stage 1; returns the log. Raises InputError when there is too little text."""
+    texts = [e.text for corpus in corpora for e in corpus.train]
+    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
+    chunks = stream_chunks(token_ids(tokenizer, [texts[i] for i in order], 10**6), CHUNK)
+    dev = stream_chunks(token_ids(tokenizer, [e.text for c in corpora for e in c.dev[:300]], 10**6), CHUNK)
+    if not len(dev) or len(chunks) < batch_size:
+        raise InputError(
+            f"There are too few texts for a language model: it reads {batch_size} x {CHUNK} tokens a step."
+        )
+    model = ReviewLanguageModel(reader)
+    frequency = torch.bincount(chunks.flatten(), minlength=reader.vocab_size).float() + 1
+    model.bias.data = (frequency / frequency.sum()).log()  # where a model that knows no context would end up
+    loader = DataLoader(chunks, batch_size, shuffle=True, drop_last=True)
+    evaluate = partial(perplexity, chunks=dev[:DEV_CHUNKS])
+    loss = SampledLoss(frequency, precision=config.precision)
+    return train(model, loader, loss, config, folder, evaluate, partial(save, tokenizer, folder), resume=resume)
+
+
+# --- classifier --------------------------------------------------------------------------------------------------
+
+
+def set_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
+    """-log of the probability that the class is one of those that the text may belong to."""
+    logits = model(batch["tokens"], batch["lengths"]).logits.float()
+    allowed = logits.log_softmax(1).masked_fill(~batch["targets"], float("-inf"))
+    return Loss(-allowed.logsumexp(1).mean())
+
+
+def train_classifier(
+    model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], config: TrainingConfig, folder: Path,
+    resume: bool, batch_size: int, longest: int = 320, limit: int | None = None,
+) -> list[dict]:  # fmt: skip
+    """Stage 2; returns the log. Texts are cut to `longest` tokens; `limit` keeps the first examples only."""
+    examples: list[Example] = [e for c in corpora for e in chain(c.train[:limit], c.phrases[:limit])]
+    ids = token_ids(tokenizer, [e.text for e in examples], longest)
+    batches = Batches(ids, [e.classes for e in examples], len(model.config.class_names), batch_size, 32 * longest)
+    loader = DataLoader(batches, batch_size=1, shuffle=True, collate_fn=lambda items: items[0])
+    evaluate = partial(dev_scores, tokenizer=tokenizer, corpora=corpora)
+    return train(model, loader, set_loss, config, folder, evaluate, partial(save, tokenizer, folder), resume=resume)
+
+
+def new_classifier(reader: ReaderConfig, language: str, corpora: Sequence[Corpus]) -> SentimentClassifier:
+    """An untrained classifier for the classes of the corpora, which must be the same."""
+    names = {corpus.class_names for corpus in corpora}
+    if len(names) != 1:
+        raise InputError("These data sets do not have the same classes: train English and Korean apart.")
+    return SentimentClassifier(SentimentConfig(reader, language, names.pop()))
+
+
+def new_tokenizer(corpora: Sequence[Corpus], language: str, vocab_size: int, units: str) -> PreTrainedTokenizerFast:
+    """Byte-pair encoding of the training texts. units: "letters" or, for Korean, "jamo" that syllables are made of."""
+    texts = (e.text for corpus in corpora for e in corpus.train)
+    form = normalizers.NFKD() if units == "jamo" else normalizers.NFKC()
+    parts = [form, normalizers.Lowercase()]
+    return train_bpe_tokenizer(texts, vocab_size, normalizers.Sequence(parts), contractions=language == "english")
+
+
+@torch.no_grad()
+def average(models: list[SentimentClassifier]) -> SentimentClassifier:
+    """The first model with the mean of all weights. They must descend from one language model, or the mean is noise."""
+    states = [model.checkpoint_state_dict() for model in models]
+    for name, tensor in states[0].items():
+        tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return models[0]
+
+
+def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> None:
+    """A checkpoint in `folder`/best, ready to ship or to continue from."""
+    model.save_pretrained(folder / "best")
+    tokenizer.save_pretrained(folder / "best")
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+_RECIPE = """
+the shipped checkpoints:
+  python -m demos.sentiment train language --data sst imdb --epochs 1 --out runs/english-language
+  python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 2 --out runs/english
+  python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --out runs/korean-language
+  python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best
+      --epochs 3 --out runs/korean  (and again with --seed 2 --out runs/korean2)
+  python -m demos.sentiment train average --data nsmc --language korean --start runs/korean/best runs/korean2/best
+      --out runs/korean-average
+"""
+
+_STAGES = {  # defaults of each stage
+    "language": TrainingConfig(epochs=2, learning_rate=1e-3, warmup_steps=100, patience=99),
+    "classify": TrainingConfig(epochs=4, learning_rate=1e-3, weight_decay=0.01, average=0.998, patience=2),
+}
+
+_DROPOUT = {  # a language model of a few epochs sees hardly anything twice; the classifier does
+    "language": {"word_dropout": 0.0, "input_dropout": 0.1, "weight_dropout": 0.0},
+    "classify": {"word_dropout": 0.1, "input_dropout": 0.3, "weight_dropout": 0.3},
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
+    parser.add_argument("stage", choices=[*_STAGES, "average"])
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of SST, IMDB or NSMC")
+    parser.add_argument("--language", choices=["english", "korean"], default="english")
+    parser.add_argument("--start", type=Path, nargs="+", help="language model to start from; average: classifiers")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--batch-size", type=int, help="default: 64 chunks, 128 texts")
+    parser.add_argument("--vocab-size", type=int, default=16000, help="subwords (default: %(default)s)")
+    parser.add_argument("--units", choices=["letters", "jamo"], help="what subwords are made of (Korean: jamo)")
+    parser.add_argument("--embed-dim", type=int, default=256)
+    parser.add_argument("--hidden-size", type=int, default=320, help="of each direction")
+    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run one stage."""
+    corpora = [read_corpus(root) for root in options.data]
+    set_seed(options.seed)
+    if options.stage == "average":
+        if not options.start:
+            raise InputError("The stage `average` needs checkpoints: name them with --start.")
+        model, tokenizer = average([SentimentClassifier.from_pretrained(f) for f in options.start]), options.start[0]
+        finish(model, load_tokenizer(tokenizer), corpora, options.out)
+        return
+    dropout = _DROPOUT[options.stage]
+    chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
+    precision = best_precision() if options.precision == "auto" else options.precision
+    config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
+    start = ReviewLanguageModel.from_pretrained(options.start[0]) if options.start else None
+    if start:
+        reader, tokenizer = replace(start.config, **dropout), load_tokenizer(options.start[0])
+    else:
+        units = options.units or ("jamo" if options.language == "korean" else "letters")
+        tokenizer = new_tokenizer(corpora, options.language, options.vocab_size, units)
+        reader = ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size, **dropout)
+    if options.stage == "language":
+        size = options.batch_size or 64
+        train_language(corpora, tokenizer, reader, config, options.out, options.resume, size)
+        return
+    model = new_classifier(reader, options.language, corpora)
+    if start:
+        model.reader.load_state_dict(start.reader.state_dict())
+    train_classifier(model, tokenizer, corpora, config, options.out, options.resume, options.batch_size or 128)
+    finish(SentimentClassifier.from_pretrained(options.out / "best"), tokenizer, corpora, options.out)
+
+
+def finish(model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], out: Path) -> None:
+    """Calibrate on the dev sets, save, and print the dev figures."""
+    model.config = replace(model.config, temperature=calibrate(model, tokenizer, corpora))
+    save(tokenizer, out, model)
+    print(dev_scores(model, tokenizer, corpora, calibration=True))

@@ -1,0 +1,118 @@
+"""The published figures of the translator: sacreBLEU and chrF with their signatures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast
+
+from core.checkpoint import checkpoint_folder
+from core.errors import InputError
+from core.metrics import bleu, chrf
+from demos.translation.data import PAIRS, Tatoeba, TestItem, read_multi30k, read_tatoeba
+from demos.translation.model import Translator
+from demos.translation.predict import Pair, TranslationOptions, TranslationPredictor
+
+Sets = dict[tuple[str, str, Pair], list[TestItem]]  # data set, split, languages -> items
+
+SPLITS = {"dev": ("dev",), "test": ("test2016", "test2017")}  # of Multi30k
+
+
+def multi30k_sets(root: Path, split: str) -> Sets:
+    """The sets of Multi30k. Sources and references stay as people wrote them."""
+    sets = {}
+    for part in SPLITS[split]:
+        lines = read_multi30k(root, part)
+        for pair in PAIRS:
+            if set(pair) <= lines.keys():
+                both = zip(lines[pair[0]], lines[pair[1]], strict=True)
+                sets["Multi30k", part, pair] = [TestItem(text, (reference,)) for text, reference in both]
+    return sets
+
+
+def tatoeba_sets(tatoeba: Tatoeba, split: str) -> Sets:
+    """The same of Tatoeba, both ways."""
+    return {("Tatoeba", split, pair): tatoeba.items(split, pair[0]) for pair in (("en", "fr"), ("fr", "en"))}
+
+
+def translate(
+    predictor: TranslationPredictor, items: Sequence[TestItem], pair: Pair, options: TranslationOptions
+) -> list[str]:
+    """The best translation of each item, made as a visitor's would be."""
+    texts = []
+    for result in predictor.stream(((item.text, *pair) for item in items), options):
+        if isinstance(result, InputError):
+            raise result
+        texts.append(result.text)
+    return texts
+
+
+def dev_scores(model: Translator, tokenizer: PreTrainedTokenizerFast, sets: Sets) -> dict[str, float]:
+    """Greedy BLEU per direction, their mean first: for choosing, not for quoting."""
+    predictor, scores = TranslationPredictor(model, tokenizer), {}
+    for (name, _, pair), items in sets.items():
+        texts = translate(predictor, items, pair, TranslationOptions(beam_size=1))
+        scores[f"{name} {'-'.join(pair)}"] = round(bleu(texts, [item.references for item in items]).value, 2)
+    return {"mean BLEU": round(sum(scores.values()) / len(scores), 3), **scores}
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `evaluate`."""
+    parser.add_argument("--multi30k", type=Path, help="folder with val.en.gz, test_2016_flickr.en.gz, ...")
+    parser.add_argument("--tatoeba", type=Path, help="fra.txt or fra.txt.gz")
+    parser.add_argument("--split", choices=[*SPLITS], default="test")
+    parser.add_argument("--limit", type=int, help="only the first so many sentences of each set")
+    parser.add_argument("--beam-size", type=int, nargs="+", default=[TranslationOptions.beam_size])
+    parser.add_argument("--length-penalty", type=float, nargs="+", default=[TranslationOptions.length_penalty])
+    parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
+    parser.add_argument("--save", action="store_true", help="also write the figures to the checkpoint's metrics.json")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one JSON line of figures per set and setting."""
+    sets = multi30k_sets(options.multi30k, options.split) if options.multi30k else {}
+    if options.tatoeba:
+        sets |= tatoeba_sets(read_tatoeba(options.tatoeba), options.split)
+    if not sets:
+        raise InputError("Name the sentences to evaluate on: --multi30k FOLDER, --tatoeba FILE, or both.")
+    predictor = TranslationPredictor.from_pretrained(options.checkpoint)
+    settings = [TranslationOptions(size, alpha) for size in options.beam_size for alpha in options.length_penalty]
+    quiet = not sys.stderr.isatty()
+    for (data, split, pair), items in tqdm(sets.items(), unit="set", disable=quiet):
+        items = items[: options.limit]
+        references = [item.references for item in items]
+        for setting in settings:
+            texts = translate(predictor, items, pair, setting)
+            score, letters = bleu(texts, references), chrf(texts, references)
+            record = {
+                "data": data,
+                "split": split,
+                "direction": "-".join(pair),
+                "sentences": len(items),
+                "beam_size": setting.beam_size,
+                "length_penalty": setting.length_penalty,
+                "BLEU": round(score.value, 2),
+                "chrF": round(letters.value, 2),
+                "BLEU signature": score.signature,
+                "chrF signature": letters.signature,
+            }
+            _report(record, options)
+
+
+def _report(record: dict[str, Any], options: argparse.Namespace) -> None:
+    print(json.dumps(record), flush=True)
+    if not options.save:
+        return
+    file = Path(options.checkpoint or checkpoint_folder("translation")) / "metrics.json"
+    content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
+    keys = ("data", "split", "direction", "sentences", "beam_size", "length_penalty")
+    kept = [e for e in content["evaluations"] if any(e.get(key) != record[key] for key in keys)]
+    content["evaluations"] = [*kept, record]
+    file.write_text(json.dumps(content, indent=2) + "\n")

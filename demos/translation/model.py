@@ -1,0 +1,85 @@
+"""The translator: a deep bidirectional encoder -> memory of the source's tokens -> the shared LSTM decoder.
+
+One network for all directions. The first two tokens of a source are tags that name its language and the language to
+write (Johnson et al. 2017), and all languages share one vocabulary, whose embedding also is the decoder's, in and out.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from core.attention import Memory
+from core.checkpoint import Checkpoint
+from core.decoder import DecoderConfig, LSTMDecoder
+from core.recurrent import RecurrentStack
+from core.text import PAD
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """Everything needed to build a Translator without its weights."""
+
+    vocab_size: int
+    pairs: tuple[tuple[str, str], ...] = ()  # the (source, target) languages that it was trained for
+    words: tuple[tuple[str, str], ...] = ()  # (language, the tokens to write it with, a hexadecimal bit set)
+    encoder_size: int = 256  # per direction
+    encoder_layers: int = 2
+    dropout: float = 0.3
+    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
+
+
+class Translator(nn.Module, Checkpoint):
+    """Source tokens -> translation."""
+
+    Config = TranslatorConfig
+
+    def __init__(self, config: TranslatorConfig):
+        super().__init__()
+        self.config = config
+        self.decoder = LSTMDecoder(config.decoder)
+        self.encoder = RecurrentStack(
+            config.decoder.embed_dim,
+            config.encoder_size,
+            config.encoder_layers,
+            bidirectional=True,
+            residual=True,
+            dropout=config.dropout,
+        )
+        self.normalise = nn.LayerNorm(self.encoder.output_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def memory(self, source: Tensor) -> Memory:
+        """(B, S) source tokens with their tags, padded at the end -> Memory of S places."""
+        real = source != PAD
+        outputs = self.encoder(self.decoder.embedding(source), real.sum(1)).outputs  # (B, S, 2 * encoder_size)
+        mask = None if real.all() else real
+        return self.decoder.project_memory(self.dropout(self.normalise(outputs)), mask)
+
+    def writer(self, language: str) -> tuple[LSTMDecoder, list[int]]:
+        """The decoder as it is now, for search, with the tokens of one language only; and which those are.
+
+        What a network has seen little of in one language it may else put in another that it knows better.
+        """
+        bits = dict(self.config.words).get(language)
+        if bits is None:
+            return self.decoder, list(range(self.config.vocab_size))
+        tokens = [token for token in range(self.config.vocab_size) if int(bits, 16) >> token & 1]
+        return self.decoder.restrict(torch.tensor(tokens)), tokens
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Teacher forcing: (B, S) source tokens, (B, T) target tokens from <bos> -> logits (B, T, V)"""
+        return self.decoder(target, self.memory(source)).logits
+
+
+def bit_set(tokens: Iterable[int]) -> str:
+    """Tokens as TranslatorConfig.words keeps them."""
+    return f"{sum(1 << token for token in set(tokens)):x}"
+
+
+def with_config(model: Translator, **changes: object) -> Translator:
+    """The same weights in a model whose config differs."""
+    changed = Translator(replace(model.config, **changes))
+    changed.load_state_dict(model.state_dict())
+    return changed

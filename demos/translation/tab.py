@@ -1,0 +1,309 @@
+"""The translation tab: five translations of a sentence, and which source word each of their words came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from PIL import Image
+
+from core.errors import InputError, UnrolledError
+from core.metrics import bleu, chrf
+from demos.widgets import (
+    INTERNAL,
+    LEGEND,
+    NETWORK,
+    WORD_CLICKS,
+    explained,
+    photo_input,
+    predict_module,
+    problem,
+    served,
+    table,
+    word_buttons,
+)
+
+if TYPE_CHECKING:
+    from demos.translation.predict import BeamTrace, Translation, TranslationResult
+
+TITLE = "Translation"
+KEEP_SECONDS = 3600  # how long a session's alignments stay in memory
+LANGUAGES = [("English", "en"), ("German", "de"), ("French", "fr"), ("Czech", "cs")]
+SHOWN_CHARACTERS = 8000  # of a translation as word buttons; a longer one is shown as plain text
+END = "<eos>"
+
+HELLO = (
+    '<p class="hello">Type a sentence, or click an example: the translations appear here, best first, and a click on \
+a word shows which words of yours it came from.</p><p class="hello">German and Czech were learnt from descriptions of \
+photos alone, French from everyday sentences too: that is what each can translate.</p>'
+)
+EXAMPLES = [
+    ["A little girl is climbing into a wooden playhouse.", "en", "de"],
+    ["Zwei Hunde spielen am Strand mit einem Ball.", "de", "en"],
+    ["How are you? Where is the station?", "en", "fr"],
+    ["Je ne sais pas ce que tu veux dire.", "fr", "en"],
+    ["A man in a blue shirt is standing on a ladder.", "en", "cs"],
+    ["Muž spí na gauči v zeleném pokoji.", "cs", "en"],
+]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a session keeps: the translations, whose alignments the clicks on words ask for."""
+
+    translations: "tuple[Translation, ...]"
+
+
+# --- what the events do: values in, values out -------------------------------------------------------------------
+
+
+def warm_up() -> None:
+    """Load the network. Raises ModelError when it cannot be had."""
+    predict_module("translation").get_predictor()
+
+
+def show_translation(text: str, source: str, target: str, beam_size: int, length_penalty: float) -> tuple:
+    """The translations as HTML, what the session keeps, the alignment of the best one's first sentence, its note."""
+    if not text or not text.strip():
+        return HELLO, None, None, None
+    try:
+        result = _translate(text, source, target, beam_size, length_penalty)
+    except UnrolledError as error:
+        return problem(error), None, None, None
+    shown = Shown(result.hypotheses)
+    return translations_html(result, length_penalty), shown, *alignment_of(shown, 0, 0)
+
+
+@served
+def show_alignment(shown: Shown | None, click: gr.EventData) -> tuple[Image.Image | None, str]:
+    """The alignment of the sentence that the clicked word belongs to, and a note."""
+    if shown is None:
+        raise InputError("This translation is no longer kept: translate again.")
+    try:
+        number, word = int(click.sequence), 0 if click.word == "all" else int(click.word)
+        known = 0 <= number < len(shown.translations) and word >= 0
+    except (AttributeError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise InputError("There is no such word: click one of a translation.")
+    return alignment_of(shown, number, word)
+
+
+@explained
+def show_beam(text: str, source: str, target: str, beam_size: int, length_penalty: float) -> str:
+    """The beam as it grew over the first sentence, as HTML."""
+    predict = predict_module("translation")
+    options = predict.TranslationOptions(beam_size, length_penalty)
+    return beam_html(predict.get_predictor().trace(text, source, target, options))
+
+
+@explained
+def show_scores(shown: Shown | None, references: str) -> str:
+    """The best translation measured against the visitor's own, as HTML."""
+    from core.media import clean_text
+
+    if shown is None:
+        raise InputError("There is no translation to score yet: translate a sentence first.")
+    lines = clean_text(references, 5000, "translation of your own").splitlines()
+    own = [line.strip() for line in lines if line.strip()]
+    hypothesis = " ".join(shown.translations[0].text.split())
+    scores = (("BLEU", bleu([hypothesis], [own])), ("chrF", chrf([hypothesis], [own])))
+    rows = [(name, f"{score.value:.1f}", f"<code>{escape(score.signature)}</code>") for name, score in scores]
+    return table(("metric", "percent", "sacreBLEU signature"), rows, f"“{escape(hypothesis)}” against yours")
+
+
+@served
+def caption_photo(photo: str | None, target: str) -> tuple[str, str, str]:
+    """The captioner's English sentence for a photo, and the languages to translate it between."""
+    if photo is None:
+        raise InputError("Choose a photo first.")
+    caption = predict_module("captioning").get_predictor()(photo).text
+    return caption[:1].upper() + caption[1:] + ".", "en", target if target != "en" else "de"
+
+
+def swap(text: str, source: str, target: str, shown: Shown | None) -> tuple[str, str, str]:
+    """The translation becomes the text, and the languages change places."""
+    return (shown.translations[0].text if shown else text), target, source
+
+
+def other_language(changed: str, other: str) -> str:
+    """The other language once one was chosen: one of the two is English, and they differ."""
+    if changed != "en":
+        return "en"
+    return other if other != "en" else "de"
+
+
+@served
+def translation(
+    text: str, source: str = "en", target: str = "de", beam_size: int = 5, length_penalty: float = 1.0
+) -> dict[str, Any]:
+    """Translate between English and German, French or Czech with an LSTM encoder, decoder and attention.
+
+    Parameters:
+        text: one or more sentences and lines, at most 100,000 characters
+        source: language of the text: en, de, fr or cs
+        target: language to translate to: en, de, fr or cs; one of the two must be en
+        beam_size: number of hypotheses that beam search keeps and returns, 3 to 5 is best
+        length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
+    Returns:
+        text and logprob of the best translation, hypotheses [{text, logprob, tokens [{text, logprob}]}], attention
+        [{source words, target words, weights}] of the best, sentence by sentence, seconds
+    """
+    return _translate(text, source, target, beam_size, length_penalty).to_dict()
+
+
+def _translate(text: str, source: str, target: str, beam_size: int, length_penalty: float) -> "TranslationResult":
+    predict = predict_module("translation")
+    return predict.get_predictor()(text, source, target, predict.TranslationOptions(beam_size, length_penalty))
+
+
+# --- how it looks ------------------------------------------------------------------------------------------------
+
+
+def translations_html(result: "TranslationResult", length_penalty: float) -> str:
+    """The translations as a list of word buttons."""
+    items = []
+    for number, each in enumerate(result.hypotheses):
+        if len(each.text) > SHOWN_CHARACTERS:
+            words = f'<div class="words long">{escape(each.text)}</div>'
+        else:
+            texts, logprobs = words_of(each)
+            buttons = word_buttons(texts, logprobs, number)
+            words = f'<div class="words" role="group" aria-label="{escape(each.text)}">{buttons}</div>'
+        items.append(
+            f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>'
+            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">alignment'
+            "</button></div></li>"
+        )
+    count = len(items)
+    power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
+    rule = f"logprob / length{power}" if length_penalty else "logprob"
+    found = f'<p class="time">{count} translation{"s" * (count > 1)} in {result.seconds:.2f} s, ranked by {rule}.</p>'
+    return f'<ol class="captions translations">{"".join(items)}</ol><div class="below">{LEGEND}{found}</div>'
+
+
+def words_of(each: "Translation") -> tuple[list[str], list[float]]:
+    """The words of a translation with their log-probabilities: the sums over their pieces."""
+    from demos.translation.alignment import group_words
+
+    tokens = [token for token in each.tokens if token.text != END]
+    words = group_words([token.text for token in tokens])
+    return [word for word, _ in words], [sum(tokens[p].logprob for p in places) for _, places in words]
+
+
+def alignment_of(shown: Shown, number: int, word: int) -> tuple[Image.Image | None, str]:
+    """The alignment of one translation's sentence that its word `word` belongs to, as a picture, and a note."""
+    from core.plots import alignment_matrix
+
+    alignments = shown.translations[number].alignments
+    place, first = 0, 0
+    while place + 1 < len(alignments) and word >= first + len(alignments[place].target):
+        first += len(alignments[place].target)
+        place += 1
+    chosen = alignments[place]
+    if not chosen.source or not chosen.target:
+        return None, '<p class="looked">Nothing was translated here, so there is nothing to align.</p>'
+    figure = alignment_matrix(chosen.weights, _short(chosen.source), _short(chosen.target))
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    sentence = f" Sentence {place + 1} of {len(alignments)}." if len(alignments) > 1 else ""
+    note = (
+        f"Each row is a word of the translation; the darker a cell, the more it looked at that word of yours.{sentence}"
+    )
+    return Image.open(buffer).convert("RGB"), f'<p class="looked">{note}</p>'
+
+
+def _short(words: Sequence[str], longest: int = 24) -> list[str]:
+    return [word if len(word) <= longest else word[: longest - 1] + "…" for word in words]
+
+
+def beam_html(trace: "BeamTrace") -> str:
+    """A row per step: the hypotheses that were alive, where each ended, and the way of the winner."""
+    rows = []
+    for number, step in enumerate(trace.steps):
+        following = trace.steps[number + 1] if number + 1 < len(trace.steps) else None
+        goes_on = {*following.parents, *(parent for parent, _ in following.ended)} if following else set()
+        cells = [
+            _beam_cell(word, logprob, slot == step.winner, slot in goes_on)
+            for slot, (word, logprob) in enumerate(zip(trace.words[number], step.logprobs, strict=True))
+        ]
+        ended = ", ".join(f"beam {parent + 1} ({logprob:.2f})" for parent, logprob in step.ended)
+        rows.append((str(number + 1), *cells, ended))
+    header = ("step", *(f"beam {slot + 1}" for slot in range(len(trace.words[0]))), "ended")
+    about = (
+        '<p class="looked">Each cell is the token that a hypothesis took and its log-probability so far. Outlined: the '
+        "winner's way. Pale: nothing grew from it. A hypothesis ends when it takes the end mark.</p>"
+    )
+    return f'<div class="beams">{table(header, rows, f"The winner: “{escape(trace.best)}”")}{about}</div>'
+
+
+def _beam_cell(piece: str, logprob: float, won: bool, goes_on: bool) -> str:
+    if logprob == float("-inf"):
+        return ""
+    kind = "won" if won else "alive" if goes_on else "lost"
+    label = {"won": " (winner)", "alive": "", "lost": " (dropped next)"}[kind]
+    return (
+        f'<span class="beam {kind}" title="{logprob:.2f}{label}">{escape(piece.replace("▁", "␣"))}</span> {logprob:.1f}'
+    )
+
+
+# --- the page ----------------------------------------------------------------------------------------------------
+
+
+def build() -> None:
+    """Lay out the tab and connect its events. Called inside the gr.Tab."""
+    shown = gr.State(time_to_live=KEEP_SECONDS)
+    with gr.Row(elem_id="translation", elem_classes="two-columns"):
+        with gr.Column(scale=5):
+            with gr.Row(elem_classes="languages"):
+                source = gr.Dropdown(LANGUAGES, value="en", label="From", elem_id="source-language", min_width=110)
+                swapped = gr.Button("⇄", elem_id="swap", min_width=48, scale=0)
+                target = gr.Dropdown(LANGUAGES, value="de", label="To", elem_id="target-language", min_width=110)
+            text = gr.Textbox(label="Text", lines=4, max_lines=12, elem_id="source-text", max_length=100_000)
+            go = gr.Button("Translate", variant="primary", elem_id="translate")
+            gr.Examples(EXAMPLES, [text, source, target], label="Or try one of these", api_visibility="private")
+            with gr.Accordion("How to search", open=False):
+                beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
+                length_penalty = gr.Slider(
+                    0, 2, 1.0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
+                )
+            with gr.Accordion("Start from a photo", open=False):
+                photo = photo_input(label="Photo", height=240, elem_id="translation-photo")
+                describe = gr.Button("Caption it and translate", elem_classes="act")
+        with gr.Column(scale=6):
+            translations = gr.HTML(HELLO, js_on_load=WORD_CLICKS, elem_id="translations")
+            note = gr.HTML(elem_id="alignment-note")
+            alignment = gr.Image(
+                show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="alignment",
+                alt_text="Heat map: words of the translation against words of the source",
+            )  # fmt: skip
+    with gr.Accordion("The beam as it grows", open=False):
+        gr.Markdown("Which hypotheses were alive after each step, for the first sentence, and which won.")
+        watch = gr.Button("Show the beam", elem_classes="act")
+        beam = gr.HTML(elem_id="beam")
+    with gr.Accordion("Score against your own translation", open=False):
+        gr.Markdown("Translate it yourself, in one line or several. The best translation is scored against them all.")
+        own = gr.Textbox(label="Your translations", lines=2)
+        score = gr.Button("Score", elem_classes="act")
+        scores = gr.HTML(elem_id="translation-scores")
+
+    request = [text, source, target, beam_size, length_penalty]
+    outputs = [translations, shown, alignment, note]
+    show = {**NETWORK, **INTERNAL, "trigger_mode": "always_last", "show_progress_on": translations}
+    source.input(other_language, [source, target], target, **INTERNAL, show_progress="hidden")
+    target.input(other_language, [target, source], source, **INTERNAL, show_progress="hidden")
+    changes = [go.click, text.change, source.change, target.change, beam_size.release, length_penalty.release]
+    gr.on(changes, show_translation, request, outputs, **show, show_progress="minimal")
+    swapped.click(swap, [text, source, target, shown], [text, source, target], **INTERNAL, show_progress="hidden")
+    describe.click(caption_photo, [photo, target], [text, source, target], **NETWORK, **INTERNAL)
+    translations.click(
+        show_alignment, shown, [alignment, note], **INTERNAL, trigger_mode="always_last", show_progress="hidden"
+    )
+    watch.click(show_beam, request, beam, **NETWORK, **INTERNAL)
+    score.click(show_scores, [shown, own], scores, **INTERNAL)
+
+    with gr.Row(visible=False):
+        answer = gr.JSON(label="Result")
+    gr.on([], translation, request, answer, api_name="translation", **NETWORK)

@@ -1,0 +1,110 @@
+"""From what somebody typed to what the network reads: sentences, and words that are copied rather than translated."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from demos.translation.data import COPY, normalise
+
+MAX_WORDS = 50  # of a sentence; longer ones are cut, at a comma where there is one
+LONGEST_WORD = 45  # letters; what is longer is no word of these languages
+
+_END = re.compile(r"""(?<=[.!?…])(["'“”»)\]]*)\s+(?=[^\w\s]*[^\Wa-z_])""")
+_ABBREVIATION = re.compile(
+    r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Mme|Mlle|Hr|Fr|Nr|No|vs|bzw|ca|[A-Z]|[a-z]\.[a-z]|z\.B)\.$", re.I
+)
+_WORD = re.compile(
+    r"https?://\S*\w|\S+@\S+\w"  # addresses
+    r"|</?\w[^<>]*>"  # HTML
+    r"|\d+(?:[.,:]\d+)+"  # 1,250 and 7:30
+    r"|\w(?:[\w'-]*\w)?"
+    r"|[^\w\s]+"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sentence as the network reads it."""
+
+    text: str  # with COPY for each word that is to be copied
+    copied: tuple[str, ...]  # those words, in order
+
+    @property
+    def only_copies(self) -> bool:
+        """Whether there is nothing to translate."""
+        return not any(c.isalpha() for c in self.text.replace(COPY, ""))
+
+
+def split_sentences(line: str) -> list[str]:
+    """The sentences of a line, none longer than MAX_WORDS words. None for a blank line."""
+    sentences, start = [], 0
+    for end in _END.finditer(line):
+        before = line[start : end.end(1)]
+        if not _ABBREVIATION.search(before):
+            sentences.append(before)
+            start = end.end()
+    sentences.append(line[start:])
+    return [part for sentence in sentences for part in _cut(sentence.split())]
+
+
+def _cut(words: Sequence[str]) -> list[str]:
+    """At most MAX_WORDS words at a time; cut after a comma in the second half where there is one."""
+    parts = []
+    while len(words) > MAX_WORDS:
+        places = [n for n in range(MAX_WORDS // 2, MAX_WORDS) if words[n][-1] in ",;:"]
+        end = places[-1] + 1 if places else MAX_WORDS
+        parts.append(" ".join(words[:end]))
+        words = words[end:]
+    return [*parts, " ".join(words)] if words else parts
+
+
+def prepare(sentence: str, language: str, alphabet: frozenset[str], pieces: Callable[[str], int]) -> Source:
+    """Normalise a sentence and put COPY in place of what the network cannot know.
+
+    alphabet: the characters that the tokenizer knows; pieces: into how many tokens it cuts a word. Capitals throughout
+    become lower case: the network's words are not spelt so.
+    """
+    text = normalise(sentence)
+    if text.isupper() and sum(map(str.isalpha, text)) > 4:
+        text = text.capitalize()
+    copied: list[str] = []
+
+    def replace(match: re.Match) -> str:
+        word = match[0]
+        if word[0].isalnum() or match[0][0] == "<":
+            # German spells every noun with a capital
+            name = language != "de" and match.start() and word[0].isupper() and pieces(word) > 2
+            if not name and not _is_foreign(word, alphabet, pieces):
+                return word
+            copied.append(word)
+            return COPY
+        parts = []  # punctuation stays, other signs are copied
+        for known, run in _runs(word, alphabet):
+            parts.append(run if known else COPY)
+            copied.extend([] if known else [run])
+        return "".join(parts)
+
+    return Source(_WORD.sub(replace, text), tuple(copied))
+
+
+def _is_foreign(word: str, alphabet: frozenset[str], pieces: Callable[[str], int]) -> bool:
+    """Whether a word is better copied: an address, a long number, letters or a spelling never seen in training."""
+    if len(word) > LONGEST_WORD or not set(word) <= alphabet or word[0] == "<" or "://" in word or "@" in word:
+        return True
+    digits = sum(map(str.isdigit, word))
+    if digits:
+        return digits > 2 or digits < len(word)
+    parts = re.split(r"['-]", word)  # the tokenizer cuts "J'ai" and "vas-tu" there, which makes nobody's name of them
+    return any(len(part) > 3 and pieces(part) > len(part) / 2 for part in parts)
+
+
+def _runs(signs: str, alphabet: frozenset[str]) -> list[tuple[bool, str]]:
+    """Neighbouring characters that are all known, or all unknown."""
+    runs: list[tuple[bool, str]] = []
+    for sign in signs:
+        known = sign in alphabet
+        if runs and runs[-1][0] == known:
+            runs[-1] = (known, runs[-1][1] + sign)
+        else:
+            runs.append((known, sign))
+    return runs

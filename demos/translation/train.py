@@ -1,0 +1,165 @@
+"""The recipe of the translator: one network for all directions, taught with the references' own words before it.
+
+`python -m demos.translation train --help` gives the exact command behind the shipped checkpoint.
+"""
+
+import argparse
+from collections import Counter, defaultdict
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
+
+from core.checkpoint import load_tokenizer
+from core.decoder import DecoderConfig
+from core.errors import InputError
+from core.text import BOS, EOS, PAD, UNK, encode, train_bpe_tokenizer
+from core.training import Loss, TrainingConfig, best_precision, train
+from demos.translation.data import COPY, PAIRS, TAGS, Noise, Rounds, SentencePair, multi30k_pairs, read_tatoeba
+from demos.translation.evaluate import dev_scores, multi30k_sets, tatoeba_sets
+from demos.translation.model import Translator, TranslatorConfig, bit_set, with_config
+
+
+class TranslationLoss:
+    """Label-smoothed cross-entropy of the target; some of the words that the decoder reads are hidden (word dropout).
+
+    A decoder that cannot rely on its last word has to look at the source (Bowman et al. 2016; Gal & Ghahramani 2016).
+    """
+
+    def __init__(self, smoothing: float = 0.1, word_dropout: float = 0.05):
+        self.smoothing, self.word_dropout = smoothing, word_dropout
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
+        """{"source": (B, S), "target": (B, T)} -> Loss, a mean over target tokens"""
+        target = batch["target"]
+        read, wanted = target[:, :-1], target[:, 1:]
+        hidden = torch.rand(read.shape, device=read.device) < self.word_dropout
+        logits = model(batch["source"], read.masked_fill(hidden & (read != BOS), UNK))
+        value = nn.functional.cross_entropy(
+            logits.flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=self.smoothing
+        )
+        return Loss(value)
+
+
+def new_translator(
+    pairs: list[SentencePair], vocab_size: int, encoder_layers: int, dropout: float
+) -> tuple[Translator, PreTrainedTokenizerFast]:
+    """An untrained model, and the tokenizer of the training sentences; every distinct one counts once."""
+    texts = sorted({text for pair in pairs for text in (pair.text, pair.translation)})
+    tokenizer = train_bpe_tokenizer(texts, vocab_size, tags=TAGS, placeholder=COPY)
+    decoder = DecoderConfig(len(tokenizer), heads=4, dropout=dropout)
+    config = TranslatorConfig(len(tokenizer), PAIRS, encoder_layers=encoder_layers, dropout=dropout, decoder=decoder)
+    return Translator(config), tokenizer
+
+
+def with_dropout(model: Translator, dropout: float) -> Translator:
+    """The same weights in a model of another dropout."""
+    return with_config(model, dropout=dropout, decoder=replace(model.config.decoder, dropout=dropout))
+
+
+def with_words(
+    model: Translator, tokenizer: PreTrainedTokenizerFast, pairs: list[SentencePair], least: int = 3
+) -> Translator:
+    """The same weights in a model that writes each language with the tokens of its training translations only.
+
+    A token has to occur `least` times. The special tokens and COPY belong to every language.
+    """
+    texts, words = defaultdict(set), {}
+    for pair in pairs:
+        texts[pair.target].add(pair.translation)
+    for language, translations in sorted(texts.items()):
+        counts = Counter(token for ids in encode(tokenizer, sorted(translations)) for token in ids)
+        often = [token for token, count in counts.items() if count >= least]
+        words[language] = bit_set([PAD, BOS, EOS, UNK, tokenizer.convert_tokens_to_ids(COPY), *often])
+    return with_config(model, words=tuple(words.items()))
+
+
+def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: Translator) -> None:
+    """A checkpoint in `folder`/best, ready to ship or to start from."""
+    model.save_pretrained(folder / "best")
+    tokenizer.save_pretrained(folder / "best")
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+_RECIPE = r"""
+the shipped checkpoint (data: see its model card); interrupt at any time, continue with --resume:
+  python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --out runs/translation \
+      --rounds 13 --batch-tokens 1536 --bpe-dropout 0
+  python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --out runs/translation2 \
+      --start runs/translation/best --rounds 11 --round-pairs 38000 26000 --batch-tokens 1536 --bpe-dropout 0 \
+      --schedule linear --learning-rate 8e-4 --dropout 0.15 --seed 5
+"""
+
+_CONFIG = TrainingConfig(
+    epochs=200, learning_rate=2e-3, schedule="inverse_sqrt", warmup_steps=500, average=0.998, patience=40
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
+    parser.add_argument("--multi30k", type=Path, required=True, help="folder with train.en.gz, train.de.gz, ...")
+    parser.add_argument("--tatoeba", type=Path, help="fra.txt or fra.txt.gz: English TAB French")
+    parser.add_argument("--start", type=Path, help="checkpoint to continue from (default: an untrained network)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
+    help_text = "evaluations (default: %(default)s); 0 saves --start as it is, with its languages' words"
+    parser.add_argument("--rounds", type=int, default=_CONFIG.epochs, help=help_text)
+    parser.add_argument("--round-pairs", type=int, nargs=2, default=[36000, 20000], metavar=("MULTI30K", "TATOEBA"),
+                        help="sentence pairs between two evaluations (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--learning-rate", type=float, default=_CONFIG.learning_rate)
+    parser.add_argument("--schedule", choices=["inverse_sqrt", "linear", "cosine"], default=_CONFIG.schedule)
+    parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--batch-tokens", type=int, default=3072, help="target tokens a batch (default: %(default)s)")
+    parser.add_argument("--bpe-dropout", type=float, default=Noise.bpe_dropout)
+    parser.add_argument("--vocab-size", type=int, default=8000)
+    parser.add_argument("--encoder-layers", type=int, default=2)
+    parser.add_argument("--dev-sentences", type=int, default=200, help="per direction, to choose the best by")
+    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Train one network for all directions."""
+    if options.rounds < 0 or min(options.round_pairs) < 0 or not sum(options.round_pairs):
+        raise InputError("Give no negative number, and at least one sentence pair a round (--rounds, --round-pairs).")
+    corpora, shares = [multi30k_pairs(options.multi30k, "train")], options.round_pairs[:1]
+    tatoeba = None
+    if options.tatoeba:
+        tatoeba = read_tatoeba(options.tatoeba)
+        corpora, shares = [*corpora, tatoeba.pairs()], options.round_pairs
+    everything = [pair for corpus in corpora for pair in corpus]
+    set_seed(options.seed)
+    best = options.out / "best"
+    if options.start or (options.resume and best.is_dir()):
+        start = options.start or best
+        model, tokenizer = with_dropout(Translator.from_pretrained(start), options.dropout), load_tokenizer(start)
+    else:
+        model, tokenizer = new_translator(everything, options.vocab_size, options.encoder_layers, options.dropout)
+    model = with_words(model, tokenizer, everything)
+    if not options.rounds:  # nothing to learn: --start as it is, for these data's words
+        save(tokenizer, options.out, model)
+        return
+    rounds = Rounds(
+        corpora, shares, tokenizer, options.batch_tokens, Noise(bpe_dropout=options.bpe_dropout), options.seed
+    )
+    precision = best_precision() if options.precision == "auto" else options.precision
+    config = replace(
+        _CONFIG, epochs=options.rounds, learning_rate=options.learning_rate, schedule=options.schedule,
+        seed=options.seed, precision=precision,
+    )  # fmt: skip
+    sets = multi30k_sets(options.multi30k, "dev") | (tatoeba_sets(tatoeba, "dev") if tatoeba else {})
+    sets = {name: items[: options.dev_sentences] for name, items in sets.items()}
+    evaluate = partial(dev_scores, tokenizer=tokenizer, sets=sets)
+    loader = DataLoader(rounds, batch_size=1, collate_fn=itemgetter(0))  # an item is a batch already
+    train(
+        model, loader, TranslationLoss(), config, options.out, evaluate, partial(save, tokenizer, options.out),
+        resume=options.resume,
+    )  # fmt: skip

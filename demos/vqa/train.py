@@ -1,0 +1,193 @@
+"""The recipe of the VQA network: from parts of the captioner, on people's and generated questions.
+
+`python -m demos.vqa train --help` gives the exact command behind the shipped checkpoint.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from transformers import PreTrainedTokenizerFast
+
+from core.captioned_photos import read_collection
+from core.checkpoint import checkpoint_folder, load_tokenizer, read_tensors
+from core.decoder import DecoderConfig
+from core.errors import InputError
+from core.feature_cache import GridCache, grid_cache
+from core.text import PAD, UNK, train_word_tokenizer
+from core.training import Loss, TrainingConfig, best_precision, train
+from demos.vqa.data import (
+    PER_PHOTO,
+    Collate,
+    Question,
+    QuestionedPhotos,
+    generated_questions,
+    read_daquar,
+    read_yes_no,
+)
+from demos.vqa.evaluate import dev_scores
+from demos.vqa.model import VQA, VQAConfig
+from demos.vqa.text import normalise, normalise_answer
+
+TYPE_WEIGHT = 0.1
+SMOOTHING = 0.05
+DEV_GENERATED = 1500  # of the dev photos' generated questions are answered after each epoch
+
+
+def vqa_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
+    """Label-smoothed cross-entropy of the answers' tokens, and the cross-entropy of the questions' types."""
+    logits, types = model(batch["grids"].float(), batch["questions"], batch["answers"][:, :-1], batch["seen"])
+    answers = nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(), batch["answers"][:, 1:].flatten(),
+        ignore_index=PAD, label_smoothing=SMOOTHING,
+    )  # fmt: skip
+    kinds = nn.functional.cross_entropy(types.float(), batch["types"])
+    return Loss(answers + TYPE_WEIGHT * kinds, {"answers": answers.item(), "types": kinds.item()})
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions about one collection's photos, and where the photos lie."""
+
+    questions: dict[str, list[Question]]  # by split
+    paths: dict[str, list[Path]]  # all photos of each split, in the order of their cache
+
+    def cache(self, split: str, model: VQA, folder: Path) -> GridCache:
+        """Grid features of a split's photos."""
+        return grid_cache(self.paths[split], model.encoder, model.tail, folder, model.config.photo_size)
+
+
+def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev")) -> QuestionSet:
+    """A folder of DAQUAR, COCO or Flickr8k. Training photos get each generated question in several phrasings."""
+    if (root / "all_qa_pairs.txt").exists():
+        questions = {split: found for split, found in read_daquar(root).items() if split in splits}
+        return QuestionSet(questions, {s: list(dict.fromkeys(q.photo for q in qs)) for s, qs in questions.items()})
+    collection = read_collection(root)
+    questions = {s: generated_questions(collection[s], phrasings=phrasings if s == "train" else 1) for s in splits}
+    if (root / "vqa_yes_no.train.tsv").exists():
+        human = read_yes_no(root)
+        questions = {split: [*human[split], *found] for split, found in questions.items()}
+    return QuestionSet(questions, {split: [photo.path for photo in collection[split]] for split in splits})
+
+
+def new_model(
+    questions: Sequence[Question], captioner: Path | str, min_count: int
+) -> tuple[VQA, PreTrainedTokenizerFast]:
+    """An untrained network and its tokenizer, with what the captioner has learnt about photos and words."""
+    known = load_tokenizer(captioner).get_vocab()
+    texts = [normalise(q.question) for q in questions] + [normalise_answer(a) for q in questions for a in q.answers]
+    tokenizer = train_word_tokenizer([*texts, *[" ".join(list(known)[UNK + 1 :])] * min_count], min_count)
+    config = VQAConfig(len(tokenizer), decoder=DecoderConfig(len(tokenizer), num_layers=1, dropout=0.4))
+    model = VQA(config)
+    start_from_captioner(model, tokenizer, captioner)
+    return model, tokenizer
+
+
+@torch.no_grad()
+def start_from_captioner(model: VQA, tokenizer: PreTrainedTokenizerFast, captioner: Path | str) -> None:
+    """Copy the captioner's CNN tail, memory, word detector and word embeddings."""
+    for name in ("tail", "to_memory", "normalise"):
+        tensors = read_tensors(captioner, f"{name}.")
+        getattr(model, name).load_state_dict({k: t.float() if t.is_floating_point() else t for k, t in tensors.items()})
+    model.place.copy_(read_tensors(captioner, "place")[""].flatten(0, 1))
+    count = model.config.detected_words
+    for name, tensor in read_tensors(captioner, "words.logits.").items():
+        getattr(model.detector, name).copy_(tensor[:count])
+    embedding = read_tensors(captioner, "decoder.embedding.")["weight"].float()
+    known = load_tokenizer(captioner).get_vocab()
+    for word, token in tokenizer.get_vocab().items():
+        if word in known and known[word] > UNK:
+            model.decoder.embedding.weight[token] = embedding[known[word]]
+            if known[word] < count:
+                model.detector_word[token] = known[word]
+
+
+def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: VQA) -> None:
+    """A checkpoint in `folder`/best, ready to ship or to continue from."""
+    model.save_pretrained(folder / "best")
+    tokenizer.save_pretrained(folder / "best")
+
+
+def training_loader(
+    sets: Sequence[QuestionSet],
+    model: VQA,
+    tokenizer: PreTrainedTokenizerFast,
+    options: argparse.Namespace,
+) -> DataLoader:
+    """Batches over the training photos of all sets; those of set n come `options.repeats[n]` times an epoch."""
+    photos: list[Dataset] = []
+    for one, times in zip(sets, options.repeats, strict=True):
+        questions, paths = one.questions["train"], one.paths["train"]
+        photos += [QuestionedPhotos(questions, paths, one.cache("train", model, options.cache), tokenizer)] * times
+    left_right = tuple(tokenizer.convert_tokens_to_ids(["left", "right"]))
+    collate = Collate(left_right, options.blind, options.per_photo)
+    return DataLoader(ConcatDataset(photos), options.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+_RECIPE = """
+the shipped checkpoint, in two stages:
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --epochs 2 --out runs/vqa
+  python -m demos.vqa train --data coco daquar --repeats 1 6 --start runs/vqa/best --epochs 7 --learning-rate 5e-4
+      --seed 2 --out runs/vqa2
+"""
+_CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
+    help_text = "folders of DAQUAR, COCO (captions and vqa_yes_no.*.tsv) or Flickr8k"
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help=help_text)
+    parser.add_argument("--repeats", type=int, nargs="+", help="how often an epoch sees the photos of each folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
+    parser.add_argument("--start", type=Path, help="VQA checkpoint to continue from (default: the captioner's parts)")
+    parser.add_argument("--captioner", help="captioner to start from (default: the repository's own)")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for grid features (about 6 GB)")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--batch-size", type=int, default=32, help="photos")
+    parser.add_argument("--per-photo", type=int, default=PER_PHOTO, help="questions about each photo of a batch")
+    parser.add_argument("--average", type=float, help="decay of the moving average of the weights; 0: none")
+    parser.add_argument("--warmup-steps", type=int)
+    parser.add_argument("--blind", type=float, default=0.15, help="share of photos that the network may not see")
+    parser.add_argument("--phrasings", type=int, default=2, help="ways to ask for each generated answer")
+    parser.add_argument("--min-count", type=int, default=3, help="rarer words are unknown")
+    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Train, and keep the checkpoint that does best on the dev questions."""
+    options.repeats = options.repeats or [1] * len(options.data)
+    if len(options.repeats) != len(options.data):
+        raise InputError(f"--repeats needs one number for each of the {len(options.data)} folders.")
+    set_seed(options.seed)
+    sets = [read_set(root, options.phrasings) for root in options.data]
+    if options.start:
+        model, tokenizer = VQA.from_pretrained(options.start), load_tokenizer(options.start)
+    else:
+        questions = [q for one in sets for q in one.questions["train"]]
+        model, tokenizer = new_model(questions, options.captioner or checkpoint_folder("captioning"), options.min_count)
+    loader = training_loader(sets, model, tokenizer, options)
+    chosen = {
+        k: v for k in ("epochs", "learning_rate", "average", "warmup_steps") if (v := getattr(options, k)) is not None
+    }
+    precision = best_precision() if options.precision == "auto" else options.precision
+    config = replace(_CONFIG, seed=options.seed, precision=precision, **chosen)
+    judged = [one for one in sets if any(q.source != "generated" for q in one.questions["dev"])] or sets
+    dev = [(one.questions["dev"], one.paths["dev"], one.cache("dev", model, options.cache)) for one in judged]
+    evaluate = partial(dev_scores, tokenizer=tokenizer, sets=dev, generated=DEV_GENERATED)
+    parameters = [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    train(
+        model, loader, vqa_loss, config, options.out, evaluate, partial(save, tokenizer, options.out), parameters,
+        options.resume,
+    )  # fmt: skip

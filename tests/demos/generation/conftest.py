@@ -1,0 +1,34 @@
+"""A small text, a small network for it, and the network trained for a moment."""
+
+import pytest
+import torch
+
+from core.training import TrainingConfig
+from demos.generation.data import Source, split_text
+from demos.generation.predict import GenerationPredictor
+from demos.generation.train import Recipe, new_generator
+
+TEXT = "".join(f"The cat ({n}) sat on the mat.\n" for n in range(400))
+TUNES = "M:4/4\nK:Cmaj\n|: C D E F G A B c | c 2 B 2 A 2 G 2 :|\n\n" * 80
+
+
+@pytest.fixture(scope="session")
+def corpora():
+    return [split_text(Source("cats", "Cats", ()), TEXT), split_text(Source("folk", "Tunes", (), "abc"), TUNES)]
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    training = TrainingConfig(epochs=1, learning_rate=1e-2, warmup_steps=4)
+    return Recipe(2, 32, 16, 0.0, 4, 16, 4, 1, training)
+
+
+@pytest.fixture
+def model(corpora, recipe):
+    torch.manual_seed(0)
+    return new_generator(corpora, recipe).eval()
+
+
+@pytest.fixture
+def predictor(model):
+    return GenerationPredictor(model)

@@ -1,0 +1,105 @@
+import math
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import InputError
+from demos.generation.data import tag_of
+from demos.generation.predict import MAX_LENGTH, MAX_PROMPT, GenerationOptions, Writer, bounded, choose
+
+SHORT = GenerationOptions(length=50)
+
+
+def test_the_writer_computes_what_the_decoder_computes(model, predictor):
+    ids = [predictor.index[piece] for piece in (tag_of("cats"), *"The cat")]
+    writer = Writer(model.decoder, torch.float32)
+    hidden = writer.start()
+    with torch.inference_mode():
+        rows = [writer.step(token, hidden) for token in ids]
+        logits = model(torch.tensor([ids])).logits[0].numpy()
+    np.testing.assert_allclose(np.stack(rows), logits, atol=1e-5)
+
+
+def test_the_same_seed_writes_the_same_text_and_another_does_not(predictor):
+    first, again = (predictor("cats", "The ", SHORT) for _ in range(2))
+    assert first.text == again.text
+    assert len(first.tokens) == 50
+    assert predictor("cats", "The ", GenerationOptions(length=50, seed=2)).text != first.text
+
+
+def test_the_logprob_is_the_networks_own_whatever_the_temperature(predictor):
+    result = predictor("cats", "The ", GenerationOptions(temperature=0.3, length=30))
+    reading = predictor.read("cats", "The " + result.text)
+    assert result.logprob == pytest.approx(sum(t.logprob for t in reading.tokens[4:]), abs=0.3)
+    assert result.logprob == pytest.approx(sum(t.logprob for t in result.tokens))
+
+
+def test_temperature_0_takes_the_likeliest(predictor):
+    following = predictor.following("cats", "The cat", 1)[0][0]
+    assert predictor("cats", "The cat", GenerationOptions(temperature=0, length=1)).text == following
+
+
+@pytest.mark.parametrize(("options", "allowed"), [({"top_k": 2}, {0, 1}), ({"top_p": 0.6}, {0, 1}), ({}, {0, 1, 2, 3})])
+def test_sampling_stays_within_top_k_and_top_p(options, allowed):
+    row = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
+    random = np.random.default_rng(0)
+    drawn = [choose(row, GenerationOptions(temperature=1.0, **options), random) for _ in range(400)]
+    assert {token for token, _ in drawn} == allowed
+    assert dict(drawn)[0] == pytest.approx(math.log(0.5), abs=1e-5)
+
+
+def test_a_stream_can_be_left(predictor):
+    bursts = predictor.stream("cats", "", GenerationOptions(length=MAX_LENGTH))
+    assert sum(len(burst) for burst in islice(bursts, 2)) == 64
+    bursts.close()
+
+
+def test_no_tag_and_no_special_token_is_written(predictor):
+    assert "<" not in predictor("cats", "", GenerationOptions(temperature=5, length=500)).text
+
+
+def test_what_the_network_never_read_is_named_and_skipped(predictor):
+    result = predictor("cats", "The €uro cat", SHORT)
+    assert result.prompt == "The ro cat" or "€" not in result.prompt
+    assert "'€'" in result.notes[0]
+
+
+def test_a_long_prompt_and_a_great_length_are_bounded_and_said_so(predictor):
+    pieces, notes = predictor.pieces("cats", "The cat sat.\n" * 8000)
+    assert len(pieces) == MAX_PROMPT
+    assert "last 5,000" in notes[0]
+    assert "20,000" in bounded(GenerationOptions(length=1_000_000))[0]
+
+
+def test_tokens_of_tunes_need_no_exact_spaces(predictor):
+    assert predictor.pieces("folk", "C D E")[0] == ["C ", "D ", "E "]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -1}, {"temperature": math.nan}, {"temperature": "hot"}, {"length": 0}, {"length": 2.5},
+        {"top_k": -1}, {"top_p": 0}, {"top_p": 1.5}, {"seed": -1}, {"length": True},
+    ],
+)  # fmt: skip
+def test_options_without_sense_get_a_sentence(wrong):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} must be"):
+        GenerationOptions(**wrong)
+
+
+def test_bad_requests_get_a_sentence(predictor):
+    with pytest.raises(InputError, match="Choose one of cats, folk"):
+        predictor("klingon", "x")
+    with pytest.raises(InputError, match="A prompt is text"):
+        predictor("cats", 7)
+    with pytest.raises(InputError, match="nothing to read"):
+        predictor.read("cats", "")
+
+
+def test_next_pieces_are_probabilities_best_first(predictor):
+    found = predictor.following("cats", "The", 200)
+    values = [p for _, p in found]
+    assert values == sorted(values, reverse=True)
+    assert sum(values) == pytest.approx(1, abs=1e-4)

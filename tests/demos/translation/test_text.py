@@ -1,0 +1,78 @@
+"""What somebody typed, as the network reads it."""
+
+import string
+
+import pytest
+
+from demos.translation.data import COPY
+from demos.translation.text import MAX_WORDS, prepare, split_sentences
+
+ALPHABET = frozenset(string.printable + "äöüßéèÄÖÜ„“«»…") - {"\n"}
+
+
+def pieces(word: str) -> int:
+    """As a tokenizer would that knows these words."""
+    return 1 if word.strip("-'").lower() in {"hello", "the", "house", "met", "in", "and"} else len(word)
+
+
+def copied(text: str) -> tuple[str, ...]:
+    return prepare(text, "en", ALPHABET, pieces).copied
+
+
+@pytest.mark.parametrize(
+    ("line", "sentences"),
+    [
+        ("How are you? I am fine.", ["How are you?", "I am fine."]),
+        ('He said "Go!" Then he left.', ['He said "Go!"', "Then he left."]),
+        ("Mr. Smith met Dr. Who. They sat.", ["Mr. Smith met Dr. Who.", "They sat."]),
+        ("Version 2.5 is out, e.g. here.", ["Version 2.5 is out, e.g. here."]),
+        ("Wirklich?! Ärger droht … „Ja.“", ["Wirklich?!", "Ärger droht …", "„Ja.“"]),
+        ("   ", []),
+        ("no end", ["no end"]),
+    ],
+)
+def test_a_line_is_cut_into_its_sentences(line, sentences):
+    assert split_sentences(line) == sentences
+
+
+def test_an_endless_sentence_is_cut_at_commas_and_nothing_is_lost():
+    words = [f"word{n}" + ("," if n % 30 == 29 else "") for n in range(500)]
+    parts = split_sentences(" ".join(words))
+    assert " ".join(parts) == " ".join(words)
+    assert max(len(part.split()) for part in parts) <= MAX_WORDS
+    assert all(part.endswith(",") for part in parts[:-1])
+    plain = split_sentences("word " * 5000)
+    assert sum(len(part.split()) for part in plain) == 5000
+
+
+def test_names_addresses_numbers_and_foreign_letters_are_copied():
+    text = "Zbigniew met 王小明 in https://example.org/a?b=1 and x.y@example.org and 1987, Жуков!"
+    source = prepare(text, "en", ALPHABET, pieces)
+    assert source.copied == ("Zbigniew", "王小明", "https://example.org/a?b=1", "x.y@example.org", "1987", "Жуков")
+    assert source.text == f"{COPY} met {COPY} in {COPY} and {COPY} and {COPY}, {COPY}!"
+    assert not source.only_copies
+
+
+def test_known_words_and_punctuation_stay():
+    source = prepare("Hello, the house! “7”", "en", ALPHABET | set("“”"), pieces)
+    assert source.copied == ()
+    assert source.text == "Hello, the house! “7”"
+
+
+def test_emoji_are_copied_and_punctuation_beside_them_stays():
+    assert copied("Hello 😀👍🏽!!!") == ("😀👍🏽",)
+    assert prepare("Hello 😀!!!", "en", ALPHABET, pieces).text == f"Hello {COPY}!!!"
+
+
+@pytest.mark.parametrize("text", ["😀", "1234567", "!!!", "王小明", "x" * 10_000, "42"])
+def test_text_without_a_word_has_nothing_to_translate(text):
+    assert prepare(text, "en", ALPHABET, pieces).only_copies
+
+
+def test_html_is_copied_as_it_is():
+    assert copied("<b>Hello</b> <script>the</script>") == ("<b>", "</b>", "<script>", "</script>")
+
+
+def test_capitals_throughout_are_read_as_a_sentence():
+    assert prepare("THE HOUSE!", "en", ALPHABET, pieces).text == "The house!"
+    assert prepare("Hello", "en", ALPHABET, pieces).text == "Hello"

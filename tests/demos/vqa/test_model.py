@@ -1,0 +1,70 @@
+import torch
+
+from core.attention import Memory
+from core.text import BOS, EOS
+from demos.vqa.model import VQA, score_answers
+
+PLACES, DIM = 49, 1280
+
+
+def grids(count: int) -> torch.Tensor:
+    return torch.randn(count, PLACES, DIM, generator=torch.Generator().manual_seed(1))
+
+
+def test_shapes_and_gradients(network):
+    questions, answers = torch.randint(4, 20, (6, 5)), torch.tensor([[BOS, 7, EOS]] * 6)
+    logits, types = network(grids(2), questions, answers[:, :-1], torch.tensor([1.0, 0.0]))
+    assert logits.shape == (6, 2, network.config.vocab_size)
+    assert types.shape == (6, len(network.config.types))
+    (logits.sum() + types.sum()).backward()
+    trained = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.ne(0).any()}
+    assert {"nothing", "place", "asked.weight", "decoder.embedding.weight"} <= trained
+    assert not any(name.startswith(("encoder", "tail", "detector.")) for name in trained)
+
+
+def test_the_blind_model_knows_nothing_of_the_photo(network):
+    network.eval()
+    questions = torch.randint(4, 20, (3, 5))
+    scene = network.look(grids(3), torch.zeros(3))
+    thought = network.think(scene, questions[:1].expand(3, -1))
+    summary = thought.memory.summary
+    torch.testing.assert_close(summary[0], summary[1])
+    seeing = network.think(network.look(grids(3)), questions[:1].expand(3, -1)).memory.summary
+    assert not torch.allclose(seeing[0], seeing[1])
+    for hop in thought.hops:
+        torch.testing.assert_close(hop.sum(1), torch.ones(3))
+
+
+def test_questions_about_one_photo_share_it(network):
+    network.eval()
+    questions = torch.randint(4, 20, (4, 5))
+    together = network.think(network.look(grids(2)), questions).memory.summary  # two questions a photo, in order
+    scene = network.look(grids(2))
+    for row in range(4):
+        alone = network.think(scene[torch.tensor([row // 2])], questions[row : row + 1]).memory.summary
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_scored_answers_are_log_probabilities(network):
+    """Those of all one-word answers, and of going on, add up to one."""
+    network.eval()
+    thought = network.think(network.look(grids(1)), torch.tensor([[5, 6, 7]]))
+    vocab = network.config.vocab_size
+    answers = torch.tensor([[BOS, EOS]])
+    first = network.decoder(answers[:, :1], thought.memory).logits.log_softmax(2)[0, 0]
+    score = score_answers(network, thought.memory, answers)
+    torch.testing.assert_close(score, first[EOS : EOS + 1])
+    words = torch.tensor([[BOS, word, EOS] for word in range(4, vocab)])
+    memory = thought.memory
+    many = Memory(memory.keys, memory.values, memory.mask, memory.summary.expand(len(words), -1))
+    scores = score_answers(network, many, words)
+    assert (scores < first[4:]).all()
+    assert torch.isfinite(scores).all()
+
+
+def test_a_saved_network_answers_alike(network, tmp_path):
+    network.eval().save_pretrained(tmp_path)
+    loaded = VQA.from_pretrained(tmp_path).eval()
+    questions = torch.randint(4, 20, (2, 5))
+    before, after = (m.think(m.look(grids(2)), questions).type_logits for m in (network, loaded))
+    torch.testing.assert_close(before, after, atol=2e-2, rtol=2e-2)  # saved in half precision

@@ -1,0 +1,63 @@
+"""From official layouts to a checkpoint that answers and is measured: all of the recipe, small."""
+
+import json
+
+import pytest
+
+from core.errors import InputError
+from core.metrics import soft_accuracy
+from demos.vqa.__main__ import main
+from demos.vqa.data import generated_questions, read_daquar, read_yes_no
+from demos.vqa.train import read_set
+
+
+def test_daquar_is_split_by_its_lists_and_dev_is_taken_from_training(daquar):
+    questions = read_daquar(daquar)
+    photos = {split: {q.photo.stem for q in found} for split, found in questions.items()}
+    assert photos["test"] == {"image10", "image11"}
+    assert photos["train"].isdisjoint(photos["dev"])
+    assert len(photos["train"] | photos["dev"]) == 10
+    assert all("image" not in q.question for found in questions.values() for q in found)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(InputError, match="missing"):
+        read_daquar(tmp_path)
+
+
+def test_coco_s_questions_are_people_s_and_generated_ones(coco):
+    found = read_set(coco, phrasings=2).questions
+    sources = {q.source for q in found["train"]}
+    assert sources == {"human yes/no", "generated"}
+    assert len(read_yes_no(coco)["test"]) == 4
+    assert len(found["train"]) >= len(found["dev"])
+
+
+def test_generated_questions_have_one_answer_each(coco):
+    from core.captioned_photos import read_collection
+
+    made = generated_questions(read_collection(coco)["dev"], phrasings=3)
+    assert len({(q.photo, q.question) for q in made}) == len(made)
+
+
+@pytest.mark.parametrize(("humans", "score"), [(["red"] * 10, 1), (["red"] * 2 + ["blue"] * 8, 0.6), (["blue"] * 3, 0)])
+def test_soft_accuracy_by_hand(humans, score):
+    assert soft_accuracy("red", humans) == pytest.approx(score)
+
+
+def test_a_training_makes_a_checkpoint_that_answers_and_is_measured(coco, daquar, tmp_path, capsys):
+    run = ["train", "--data", str(coco), str(daquar), "--repeats", "8", "1", "--batch-size", "4", "--per-photo", "4",
+           "--epochs", "1", "--min-count", "1", "--warmup-steps", "2", "--average", "0", "--precision", "no",
+           "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run")]  # fmt: skip
+    assert main(run) == 0
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [r for r in records if "dev" in r][-1]["dev"]["mean"] >= 0
+    checkpoint = str(tmp_path / "run" / "best")
+    capsys.readouterr()
+    assert main([str(coco / "images" / "bus.jpg"), "Is this a dog?", "--json", "--checkpoint", checkpoint]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"]
+    assert main(["evaluate", "--data", str(coco), "--checkpoint", checkpoint, "--save", "toy"]) == 0
+    saved = json.loads((tmp_path / "run" / "best" / "metrics.json").read_text())["evaluations"]
+    assert [record["source"] for record in saved] == ["human yes/no", "generated"]
+    assert all(0 <= record["accuracy"] <= 100 and 0 <= record["blind"] <= 100 for record in saved)
