@@ -182,7 +182,8 @@ def test_the_checkpoint_is_small_and_describes_itself():
     folder = checkpoint_folder("captioning")
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 40 * 2**20
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert {"data", "split", "photos", "CIDEr", "BLEU-4"} <= set(metrics["evaluations"][0])
+    wanted = {"data", "split", "photos", "CIDEr", "BLEU-4"}
+    assert any(wanted <= set(evaluation) for evaluation in metrics["evaluations"])
     assert "Flickr8k" in (folder / "README.md").read_text()
 
 
