@@ -16,6 +16,7 @@ import gradio as gr
 
 from core.errors import UnrolledError
 from demos import DEMOS
+from demos.widgets import INTERNAL
 
 INTRODUCTION = """
 <header class="introduction"><h1>Unrolled</h1>
@@ -38,11 +39,18 @@ def build() -> gr.Blocks:
     """The page, ready to launch."""
     with gr.Blocks(title="Unrolled", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as page:
         gr.HTML(INTRODUCTION, padding=False)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap") as bar:  # on a telephone too, every tab is in sight
             for name, tab in zip(DEMOS, tabs(), strict=True):
                 with gr.Tab(tab.TITLE, id=name):
                     tab.build()
+        page.load(tab_of_link, outputs=bar, **INTERNAL, queue=False, show_progress="hidden")
     return page.queue(max_size=MAX_WAITING)
+
+
+def tab_of_link(request: gr.Request) -> gr.Tabs:
+    """The tab that a link like /?tab=translation names; without a name, or with one that is none, the first."""
+    name = request.query_params.get("tab")
+    return gr.Tabs(selected=name if name in DEMOS else DEMOS[0])
 
 
 def theme() -> gr.themes.Base:

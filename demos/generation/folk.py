@@ -51,7 +51,7 @@ def check_bars(tune: str) -> BarReport:
         return BarReport(0, 0)
     full = Fraction(8 * int(found[1]), int(found[2]))
     sums, sum_, factor, left, last = [], Fraction(0), Fraction(1), 0, Fraction(0)
-    inside = False  # a chord
+    inside, chord = False, Fraction(0)
     for token in _TOKEN.findall("\n".join(line for line in tune.split("\n") if not re.match(r"\s*[A-Z]:", line))):
         if _BAR.match(token) and token not in "[]":
             if sum_:
@@ -59,7 +59,7 @@ def check_bars(tune: str) -> BarReport:
             sum_, left, factor, last = Fraction(0), 0, Fraction(1), Fraction(0)
         elif token == "[":
             inside, chord = True, Fraction(0)
-        elif token == "]":
+        elif token == "]" and inside:
             inside, last = False, chord
             sum_ += chord
         elif token.startswith("(") and token[1:2].isdigit():

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from core.checkpoint import checkpoint_folder
 from core.errors import InputError, UnrolledError
 from demos.widgets import INTERNAL, NETWORK, explained, predict_module, problem, served
 
 if TYPE_CHECKING:
     from demos.generation.predict import Token
 
-TITLE = "Text generation"
+TITLE = "Writing"
 HERE = Path(__file__).parent
 ABCJS = HERE / "abcjs" / "abcjs-basic-min.js"
 MAX_SHOWN = 4000  # pieces that a stream writes here: the command line writes longer texts
@@ -131,6 +130,8 @@ def show_score(text: str) -> str:
 
 def show_moments(corpus: str) -> str:
     """Samples of the same beginning from four moments of the training."""
+    from core.checkpoint import checkpoint_folder  # brings PyTorch
+
     file = checkpoint_folder("generation") / "moments.json"
     if not file.exists():
         return ""
@@ -192,7 +193,7 @@ def visible(piece: str) -> str:
 
 def build() -> None:
     """Lay out the tab and connect its events. Called inside the gr.Tab."""
-    from demos.generation.data import SOURCES
+    from demos.generation.sources import SOURCES
 
     gr.set_static_paths([ABCJS.parent])
     script = (HERE / "score.js").read_text().replace("ABCJS_URL", f"gradio_api/file={ABCJS.as_posix()}")
@@ -216,9 +217,9 @@ def build() -> None:
             with gr.Column(visible=False) as music:
                 waiting = '<p class="time">The score appears here when the tune is written.</p>'
                 score = gr.HTML(waiting, js_on_load=script, elem_id="score")
-    with gr.Accordion("As it trained", open=False):
+    with gr.Accordion("As it trained", open=False) as training:
         gr.Markdown("The same beginning, continued by the network at four moments of its training, temperature 0.7.")
-        moments = gr.HTML(show_moments("tinyshakespeare"), elem_id="moments")
+        moments = gr.HTML(elem_id="moments")
     with gr.Accordion("What single units know", open=False):
         gr.Markdown(
             "Karpathy et al. (2015) found units that count lines or wait for a closing quote. Here all units are "
@@ -236,6 +237,7 @@ def build() -> None:
         [prompt.focus, prompt.change, corpus.change], show_following, [corpus, prompt], following,
         **NETWORK, **INTERNAL, trigger_mode="always_last", show_progress="hidden",
     )  # fmt: skip
+    training.expand(show_moments, corpus, moments, **INTERNAL, show_progress="hidden")
     search.click(
         lambda corpus, text, prompt: show_units(corpus, text or prompt), [corpus, text, prompt], units,
         **NETWORK, **INTERNAL,

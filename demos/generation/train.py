@@ -23,7 +23,6 @@ from core.training import Loss, TrainingConfig, best_precision, train
 from demos.generation.data import (
     Corpus,
     Lanes,
-    Source,
     build_vocabulary,
     read_corpora,
     read_penn_treebank,
@@ -34,6 +33,7 @@ from demos.generation.data import (
 )
 from demos.generation.evaluate import mean_loss
 from demos.generation.model import GeneratorConfig, TextGenerator
+from demos.generation.sources import Source
 
 MOMENTS = "moments.json"  # samples of the same prompts as the training went on
 SAMPLE = 300  # pieces of each
@@ -115,7 +115,7 @@ class Judge:
         """The mean log-probability of a piece first: it decides."""
         losses = {n: mean_loss(model, ids, self.index[tag_of(n)]) for n, ids in self.texts.items()}
         samples = {name: sample(model, name, SAMPLE) for name in losses}
-        step = self.steps * (len(self.moments) + 1)
+        step = self.steps + (self.moments[-1]["step"] if self.moments else 0)
         self.moments.append({"step": step, "losses": {n: round(v, 4) for n, v in losses.items()}, "samples": samples})
         (self.folder / MOMENTS).write_text(json.dumps(self.moments))
         return {"logprob": -sum(losses.values()) / len(losses), **losses}
@@ -145,12 +145,13 @@ def four_moments(moments: list[dict]) -> list[dict]:
 
 def train_generator(
     corpora: Sequence[Corpus], recipe: Recipe, folder: Path, resume: bool = False,
-    start: TextGenerator | None = None, minutes: float | None = None,
+    start: TextGenerator | None = None, minutes: float | None = None, earlier: Sequence[dict] = (),
 ) -> list[dict]:  # fmt: skip
     """Train on the corpora and return the log; `folder`/best is the checkpoint.
 
-    start: a network to go on from. minutes: about how long it may take; the number of epochs then follows from the
-    speed of the first steps, so that the learning rate has come down when the time is over.
+    start: a network to go on from. earlier: the recorded moments of its training. minutes: about how long it may take;
+    the number of epochs then follows from the speed of the first steps, so that the learning rate has come down when
+    the time is over.
     """
     model = start or new_generator(corpora, recipe)
     index = {piece: i for i, piece in enumerate(model.config.vocabulary)}
@@ -172,7 +173,7 @@ def train_generator(
         model.decoder.bias.data = (counts / counts.sum()).log()  # where a model that knows no context would end up
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
-        (folder / MOMENTS).unlink(missing_ok=True)
+        (folder / MOMENTS).write_text(json.dumps(list(earlier)))
     judge = Judge(corpora, model, folder, len(lanes))
 
     def save(best: nn.Module) -> None:
@@ -254,5 +255,9 @@ def main(options: argparse.Namespace) -> None:
     precision = best_precision() if options.precision == "auto" else options.precision
     chosen = {n: v for n in ("epochs", "learning_rate") if (v := getattr(options, n)) is not None}
     recipe = replace(recipe, training=replace(recipe.training, precision=precision, seed=options.seed, **chosen))
-    start = TextGenerator.from_pretrained(options.start) if options.start else None
-    train_generator(corpora, recipe, options.out, options.resume, start, options.minutes)
+    start, earlier = None, []
+    if options.start:
+        start = TextGenerator.from_pretrained(options.start)
+        files = (file for file in (options.start.parent / MOMENTS, options.start / MOMENTS) if file.exists())
+        earlier = [moment for file in list(files)[:1] for moment in json.loads(file.read_text())]
+    train_generator(corpora, recipe, options.out, options.resume, start, options.minutes, earlier)

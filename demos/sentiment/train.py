@@ -151,14 +151,15 @@ def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> 
 
 # --- command line ------------------------------------------------------------------------------------------------
 
-_RECIPE = """
+_RECIPE = r"""
 the shipped checkpoints:
   python -m demos.sentiment train language --data sst imdb --epochs 1 --out runs/english-language
-  python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 2 --out runs/english
+  python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 2 \
+      --out runs/english
   python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --out runs/korean-language
-  python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best
-      --epochs 3 --out runs/korean  (and again with --seed 2 --out runs/korean2)
-  python -m demos.sentiment train average --data nsmc --language korean --start runs/korean/best runs/korean2/best
+  python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best \
+      --epochs 3 --out runs/korean  # and again with --seed 2 --out runs/korean2
+  python -m demos.sentiment train average --data nsmc --language korean --start runs/korean/best runs/korean2/best \
       --out runs/korean-average
 """
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from core.training import TrainingConfig
-from demos.generation.data import Source, split_text
+from demos.generation.data import split_text
 from demos.generation.predict import GenerationPredictor
+from demos.generation.sources import Source
 from demos.generation.train import Recipe, new_generator
 
 TEXT = "".join(f"The cat ({n}) sat on the mat.\n" for n in range(400))

@@ -5,7 +5,6 @@ from core.errors import InputError
 from demos.generation.data import (
     Corpus,
     Lanes,
-    Source,
     build_vocabulary,
     read_corpora,
     read_penn_treebank,
@@ -14,6 +13,7 @@ from demos.generation.data import (
     to_ids,
     without_leaks,
 )  # fmt: skip
+from demos.generation.sources import Source
 
 
 @pytest.mark.parametrize("kind", ["characters", "abc"])

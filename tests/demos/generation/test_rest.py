@@ -36,8 +36,11 @@ def test_training_learns_and_keeps_samples_with_step_and_loss(trained, corpora):
 
 def test_a_training_can_go_on_from_a_checkpoint_but_not_for_a_corpus_it_lacks(trained, corpora, recipe, tmp_path):
     start = TextGenerator.from_pretrained(trained[1] / "best")
-    log = train_generator(corpora, recipe, tmp_path, start=start)
+    earlier = json.loads((trained[1] / MOMENTS).read_text())
+    log = train_generator(corpora, recipe, tmp_path, start=start, earlier=earlier)
     assert log[-1]["dev"]["cats"] < trained[0][-1]["dev"]["cats"]
+    steps = [moment["step"] for moment in json.loads((tmp_path / MOMENTS).read_text())]
+    assert steps == [log[-1]["step"], 2 * log[-1]["step"]]
     other = type(corpora[0])(**{**vars(corpora[0]), "name": "dogs"})
     with pytest.raises(InputError, match="has not learnt dogs"):
         train_generator([other], recipe, tmp_path, start=start)
@@ -54,6 +57,10 @@ def test_an_evaluation_takes_the_place_of_the_older_one(tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
         "evaluations": [{"data": "a", "split": "test", "x": 2}]
     }
+
+
+def test_a_chord_that_ends_without_a_beginning_is_no_chord():
+    assert check_bars("M:4/4\nK:C\nC 4 ] D 4 | E 8 |").complete
 
 
 def test_xz_needs_less_for_what_repeats():
