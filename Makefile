@@ -1,6 +1,8 @@
 # make app     set everything up, then serve the page on http://127.0.0.1:7860
 # make test    the whole test suite; one file: make test ARGS=tests/core/test_search.py
 # make lint    ruff: style and formatting
+# make deploy SPACE=user/name   copy the app into a Hugging Face Space; ARGS=--dry-run only lists what would go there
+# make screenshots              renew the pictures of the README
 # make clean   remove the virtual environment and the caches
 #
 # A machine needs Python 3.11 or newer and make, no more. Everything from pip goes into $(VENV), once: a second call
@@ -14,7 +16,7 @@ python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check install
 export GRADIO_ANALYTICS_ENABLED ?= False
 
-.PHONY: app test lint system clean
+.PHONY: app test lint deploy screenshots system clean
 .DELETE_ON_ERROR:
 
 app: $(VENV)/.app
@@ -26,6 +28,13 @@ test: system $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
+
+deploy: $(VENV)/.app
+	@test -n "$(SPACE)" || { echo 'Name the Space: `make deploy SPACE=user/name`.' >&2; exit 2; }
+	$(python) -m scripts.deploy $(SPACE) $(ARGS)
+
+screenshots: system $(VENV)/.dev
+	$(python) -m scripts.screenshots $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -10,7 +10,7 @@ from core.errors import InputError
 from demos.generation import __main__ as cli
 from demos.generation import tab
 from demos.generation.evaluate import longest_copy, save_record, text_scores, xz_bits
-from demos.generation.folk import check_bars, to_abc, tunes
+from demos.generation.folk import check_bars, parses, to_abc, tunes
 from demos.generation.model import TextGenerator
 from demos.generation.train import MOMENTS, four_moments, train_generator
 from demos.generation.units import best_units
@@ -57,6 +57,11 @@ def test_an_evaluation_takes_the_place_of_the_older_one(tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
         "evaluations": [{"data": "a", "split": "test", "x": 2}]
     }
+
+
+def test_music21_reads_a_tune_and_refuses_what_is_none():
+    assert parses("M:4/4\nK:Cmaj\n|: C D E F G A B c | c 2 B 2 A 2 G 2 :|")
+    assert not parses("M:4/4\nK:Cmaj\n")
 
 
 def test_a_chord_that_ends_without_a_beginning_is_no_chord():
