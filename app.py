@@ -47,10 +47,13 @@ def build() -> gr.Blocks:
     return page.queue(max_size=MAX_WAITING)
 
 
-def tab_of_link(request: gr.Request) -> gr.Tabs:
-    """The tab that a link like /?tab=translation names; without a name, or with one that is none, the first."""
+def tab_of_link(request: gr.Request) -> gr.Tabs | dict:
+    """The tab that a link like /?tab=translation names.
+
+    A link without a name changes nothing: the answer may come after a quick visitor's first click on another tab.
+    """
     name = request.query_params.get("tab")
-    return gr.Tabs(selected=name if name in DEMOS else DEMOS[0])
+    return gr.Tabs(selected=name) if name in DEMOS else gr.skip()
 
 
 def theme() -> gr.themes.Base:

@@ -1,6 +1,7 @@
 """Pieces of the page that the tabs share: a photo from the visitor, words as buttons, errors as sentences."""
 
 import importlib
+import json
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -151,3 +152,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) ->
 def _cell(content: str) -> str:
     number = content.lstrip("-").replace(".", "", 1).isdigit()
     return f'<td class="number">{content}</td>' if number else f"<td>{content}</td>"
+
+
+def name_examples(elem_id: str, names: Sequence[str]) -> None:
+    """Give the pictures of a gr.Examples names for screen readers: gradio makes them buttons without any."""
+    script = """
+    const timer = setInterval(() => {
+        const items = document.querySelectorAll('#ELEMENT .gallery-item');
+        items.forEach((item, number) => item.setAttribute('aria-label', NAMES[number]));
+        if (items.length) clearInterval(timer);
+    }, 100);
+    """.replace("ELEMENT", elem_id).replace("NAMES", json.dumps(list(names)))
+    gr.HTML('<span class="empty"></span>', js_on_load=script, padding=False)

@@ -20,6 +20,7 @@ from demos.widgets import (
     NETWORK,
     WORD_CLICKS,
     explained,
+    name_examples,
     photo_input,
     predict_module,
     problem,
@@ -252,6 +253,7 @@ def build() -> None:
                 label="Photo", height=340, elem_id="photo", alt_text="Your photo. Some browsers cannot show its format."
             )
             gr.Examples(examples(), photo, label="Or try one of these", elem_id="examples", api_visibility="private")
+            name_examples("examples", [Path(file).stem.split("_")[0] for (file,) in examples()])
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
                 length_penalty = gr.Slider(
