@@ -107,7 +107,7 @@ def show_units(corpus: str, text: str) -> str:
         layer, number = divmod(unit.number, size)
         parts.append(
             f"<h4>{escape(unit.signal.capitalize())}: unit {number} of layer {layer + 1}, correlation "
-            f'{unit.score:.2f}</h4><div class="written small">{spans}</div>'
+            f'{unit.score:.2f}</h4><div class="written small" tabindex="0">{spans}</div>'
         )
     note = "Each unit was chosen on the first half of the text and scored on the second."
     return f'<p class="time">{note}</p>{"".join(parts)}'
@@ -140,7 +140,9 @@ def show_moments(corpus: str) -> str:
         if corpus in moment["samples"]:
             loss = moment["losses"][corpus]
             facts = f"After {moment['step']:,} steps: {loss:.2f} nats on the dev text"
-            parts.append(f'<h4>{facts}</h4><div class="written small">{escape(moment["samples"][corpus])}</div>')
+            parts.append(
+                f'<h4>{facts}</h4><div class="written small" tabindex="0">{escape(moment["samples"][corpus])}</div>'
+            )
     return "".join(parts)
 
 
@@ -173,7 +175,10 @@ def generation(
 
 def page_html(head: str, prompt: str, spans: Sequence[str]) -> str:
     """What has been written until now."""
-    return f'{head}<div class="written"><span class="prompt">{escape(prompt)}</span>{"".join(spans)}</div>{SURPRISE}'
+    region = (
+        'class="written" role="region" aria-label="Written text" tabindex="0"'  # one scrolls it by the keyboard too
+    )
+    return f'{head}<div {region}><span class="prompt">{escape(prompt)}</span>{"".join(spans)}</div>{SURPRISE}'
 
 
 def surprise_span(token: "Token") -> str:

@@ -29,7 +29,7 @@ def test_a_beginning_is_continued_with_the_documented_fields(client):
 
 
 def test_the_corpora_write_each_in_their_own_manner(client):
-    texts = {source.name: write(client, source.name, "", 200)["text"] for source in SOURCES}
+    texts = {source.name: write(client, source.name, "", 600)["text"] for source in SOURCES}
     assert "|" in texts["folk"]
     assert "\\" in texts["latex"]
     assert ";" in texts["linux"]
