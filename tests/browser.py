@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
@@ -40,6 +40,17 @@ def open_page(url: str, width: int = 1280, height: int = 900) -> Iterator[Page]:
             assert not errors, f"Uncaught errors of the page's scripts: {errors}"
         finally:
             browser.close()
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Click on a tab of the page until it is the open one: the page may still be coming up at the first click."""
+    tab = page.get_by_role("tab", name=name)
+    for _ in range(20):
+        tab.click()
+        page.wait_for_timeout(500)
+        if tab.get_attribute("aria-selected") == "true":
+            break
+    expect(tab).to_have_attribute("aria-selected", "true")
 
 
 def _refuse(route: Route) -> None:

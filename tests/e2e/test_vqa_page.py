@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import open_page
+from tests.browser import open_page, open_tab
 from tests.e2e.conftest import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
@@ -16,7 +16,7 @@ expect.set_options(timeout=1000 * PATIENCE)
 def page(app_url: str) -> Iterator[Page]:
     """The page with the VQA tab open."""
     with open_page(app_url) as page:
-        page.get_by_role("tab", name="Questions").click()
+        open_tab(page, "Questions")
         yield page
 
 
