@@ -86,6 +86,13 @@ def _uploaded_path(payload: ImageData | FileData | None) -> str | None:
     return payload.path
 
 
+def video_input(**options: Any) -> gr.Video:
+    """A clip by upload or webcam, without its sound; handlers get the path of the file as it was uploaded."""
+    video = gr.Video(sources=["upload", "webcam"], include_audio=False, **options)
+    video.preprocess = _uploaded_path
+    return video
+
+
 def file_input(**options: Any) -> gr.File:
     """A file by upload; handlers get its path. Only an uploaded file can be named, as with `photo_input`."""
     file = gr.File(type="filepath", file_count="single", **options)

@@ -1,0 +1,135 @@
+"""Networks that read lips: a small CNN looks at a few frames at once, a bidirectional recurrent stack reads over time.
+
+Two readouts share everything below them:
+
+    ctc    at every frame a word or the blank; a sentence comes out (Graves et al. 2006; LipNet, Assael et al. 2016).
+           A second linear layer learns which word is being spoken at every frame: CTC alone says each word once, at
+           a frame of its choice, and takes ten times as long to find out what a word looks like.
+    clip   one class for the whole clip: what every frame says, weighted by attention
+
+What a frame shows depends on how it moves, so the CNN sees each frame with its neighbours as its channels
+("early fusion", Chung and Zisserman 2016): motion for the price of one two-dimensional convolution.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.checkpoint import Checkpoint
+from core.recurrent import RecurrentStack
+
+
+@dataclass(frozen=True)
+class LipreaderConfig:
+    """Everything needed to build a Lipreader without its weights."""
+
+    vocabulary: tuple[str, ...]  # what can be read; with the readout "ctc" the first is the blank
+    readout: str = "ctc"  # or "clip"
+    crop: str = "wide"  # what was cut out of the pictures, see demos.lipreading.mouth
+    height: int = 48  # pixels of a crop
+    width: int = 80
+    fps: float = 25.0  # frames a second
+    frame_stack: int = 5  # frames that the CNN sees at once, an odd number
+    channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each of which halves the picture
+    frame_features: int = 256
+    cell: str = "gru"
+    hidden_size: int = 192  # of each direction
+    num_layers: int = 2
+    dropout: float = 0.3
+
+
+class LipReading(NamedTuple):
+    """What the network makes of B clips."""
+
+    logits: Tensor  # ctc: (B, T, C); clip: (B, C)
+    frames: Tensor  # (B, T, C) logits of what is being said at every frame; at padding, anything
+    attention: Tensor  # (B, T) weight of every frame in a clip's class; sums to 1, 0 at padding
+
+
+class FrameEncoder(nn.Module):
+    """Frames with their neighbours -> one vector each, by convolutions that halve the picture at every layer."""
+
+    def __init__(self, config: LipreaderConfig):
+        super().__init__()
+        self.stack = config.frame_stack
+        layers, before = [], config.frame_stack
+        height, width = config.height, config.width
+        for number, channels in enumerate(config.channels):
+            size = 5 if number == 0 else 3
+            layers += [
+                nn.Conv2d(before, channels, size, stride=2, padding=size // 2, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            ]
+            before, height, width = channels, (height + 1) // 2, (width + 1) // 2
+        self.convolutions = nn.Sequential(*layers)
+        self.drop = nn.Dropout(config.dropout)
+        self.features = nn.Sequential(nn.Linear(before * height * width, config.frame_features), nn.ReLU())
+
+    def forward(self, clips: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, H, W) -> (B, T, F); 0 at padding, which is not even looked at."""
+        real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)
+        stacks = self._with_neighbours(clips, lengths)[real]  # (N, stack, H, W)
+        maps = self.convolutions(stacks.contiguous(memory_format=torch.channels_last))
+        vectors = self.features(self.drop(maps.flatten(1)))
+        out = vectors.new_zeros(*real.shape, vectors.size(1))
+        out[real] = vectors
+        return out
+
+    def _with_neighbours(self, clips: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, H, W) -> (B, T, stack, H, W); before the first and after the last frame of a clip, these repeat."""
+        reach = torch.arange(self.stack, device=clips.device) - self.stack // 2
+        index = torch.arange(clips.size(1), device=clips.device).unsqueeze(1) + reach  # (T, stack)
+        last = lengths.to(clips.device).view(-1, 1, 1) - 1
+        index = index.clamp(min=0).unsqueeze(0).minimum(last)  # (B, T, stack)
+        return clips[torch.arange(len(clips), device=clips.device).view(-1, 1, 1), index]
+
+
+class Lipreader(nn.Module, Checkpoint):
+    """FrameEncoder -> recurrent stack -> one linear layer."""
+
+    Config = LipreaderConfig
+
+    def __init__(self, config: LipreaderConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = FrameEncoder(config)
+        self.stack = RecurrentStack(
+            config.frame_features, config.hidden_size, config.num_layers, config.cell, bidirectional=True,
+            dropout=config.dropout,
+        )  # fmt: skip
+        self.drop = nn.Dropout(config.dropout)
+        self.attention = nn.Linear(self.stack.output_size, 1) if config.readout == "clip" else None
+        self.classes = nn.Linear(self.stack.output_size, len(config.vocabulary))
+        self.framewise = nn.Linear(self.stack.output_size, len(config.vocabulary)) if config.readout == "ctc" else None
+
+    def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
+        """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
+        outputs = self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)
+        real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)
+        if self.attention is None:
+            even = real / lengths.to(clips.device).unsqueeze(1)
+            return LipReading(self.classes(outputs), self.framewise(outputs), even)
+        frames = self.classes(outputs)
+        scores = self.attention(outputs).squeeze(2).masked_fill(~real, float("-inf"))
+        weights = scores.softmax(1)
+        return LipReading((weights.unsqueeze(1) @ frames).squeeze(1), frames, weights)
+
+
+def normalise(clips: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, H, W) grey values 0..255 -> mean 0, deviation 1 over each clip: the light does not matter."""
+    real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)
+    mask = real[:, :, None, None]
+    clips = clips.float()
+    count = (lengths.to(clips.device) * clips.shape[2] * clips.shape[3]).view(-1, 1, 1, 1)
+    mean = (clips * mask).sum((1, 2, 3), keepdim=True) / count
+    variance = ((clips - mean).square() * mask).sum((1, 2, 3), keepdim=True) / count
+    return (clips - mean) / (variance.sqrt() + 4.0)  # 4: an even grey clip stays near 0 instead of becoming noise
+
+
+def pad_clips(clips: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Clips (T, H, W) of any lengths -> (B, T, H, W), padded with 0, and their lengths (B,)."""
+    lengths = torch.tensor([len(clip) for clip in clips])
+    return nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths

@@ -1,0 +1,295 @@
+"""Reading lips: a clip in, what was said and when out. No gradio in here.
+
+clip -> frames at the network's rate -> face -> mouth crops -> network -> words, with log-probabilities
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.checkpoint import checkpoint_folder
+from core.ctc import SlotGrammar, align, prefix_beam_search
+from core.errors import InputError
+from core.video import DEFAULT_LIMITS, Video, VideoLimits, load_video
+from demos.lipreading.data import crop_drawn, grid_slots
+from demos.lipreading.model import Lipreader, LipReading, normalise
+from demos.lipreading.mouth import Face, crop_boxes, crop_mouth, find_face
+
+MODELS = ("words", "grid", "animated")
+_LONGEST = 10.0  # seconds
+_WORD_SECONDS = 2.0  # the longest clip of MIRACL-VC1 has 27 frames, 1.8 seconds
+
+
+@dataclass(frozen=True)
+class LipreadingOptions:
+    """How to read. Raises InputError for values that cannot work."""
+
+    model: str = "words"  # words and phrases of anybody; "grid": commands of one speaker; "animated": drawn mouths
+    beam_size: int = 10
+    n_best: int = 5
+    grammar: bool = False  # grid, animated: only sentences of GRID's grammar
+
+    def __post_init__(self):
+        if self.model not in MODELS:
+            raise InputError(f"There is no model {self.model!r}: choose one of {', '.join(MODELS)}.")
+        for name, most in (("beam_size", 100), ("n_best", 20)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise InputError(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
+        if not isinstance(self.grammar, bool):
+            raise InputError(f"grammar must be true or false, not {self.grammar!r}.")
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word and when it was seen."""
+
+    text: str
+    start: float  # seconds
+    end: float
+    logprob: float  # mean over its frames
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One reading of the clip."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Crops:
+    """What the network gets to see, and where it comes from."""
+
+    video: Video  # at the network's rate
+    face: Face | None  # None: a drawn mouth, which fills the picture
+    boxes: np.ndarray  # (T, 4) left, top, right, bottom in the video's pixels
+    mouths: np.ndarray  # (T, H, W) uint8, grey
+    first: int = 0  # the frame of the clip that the first crop belongs to
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LipreadingResult:
+    """What was read."""
+
+    text: str
+    logprob: float
+    hypotheses: tuple[Hypothesis, ...]
+    words: tuple[SpokenWord, ...]
+    frames: tuple[dict[str, Any], ...]  # time, box and likeliest word of every frame
+    notes: tuple[str, ...]
+    seconds: float
+    model: str
+    crops: Crops = field(repr=False, compare=False)
+    posteriors: np.ndarray = field(repr=False, compare=False)  # (T, C) of every word at every frame
+    logits: np.ndarray = field(repr=False, compare=False)  # (T, C) for CTC, or (C,) of the whole clip
+    vocabulary: tuple[str, ...] = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: all but the pictures and the posteriors."""
+        return {
+            "text": self.text,
+            "logprob": self.logprob,
+            "hypotheses": [vars(h).copy() for h in self.hypotheses],
+            "words": [vars(w).copy() for w in self.words],
+            "frames": list(self.frames),
+            "notes": list(self.notes),
+            "model": self.model,
+            "seconds": self.seconds,
+        }
+
+
+class LipreadingPredictor:
+    """The three lipreaders; each is loaded when first asked for."""
+
+    def __init__(self, folder: str | Path | None = None):
+        self.folder = Path(folder) if folder else checkpoint_folder("lipreading")
+        self._models: dict[str, Lipreader] = {}
+        self._lock = Lock()
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path | None = None) -> "LipreadingPredictor":
+        """`folder` holds words/, grid/ and animated/ (default: the repository's own)."""
+        return cls(folder)
+
+    def model(self, name: str) -> Lipreader:
+        """One of MODELS. Raises ModelError when its checkpoint is missing or damaged."""
+        with self._lock:
+            if name not in self._models:
+                self._models[name] = Lipreader.from_pretrained(self.folder / name)
+            return self._models[name]
+
+    def __call__(
+        self, video: str | Path | bytes | BinaryIO | Video, options: LipreadingOptions | None = None
+    ) -> LipreadingResult:
+        """Read a clip. Raises InputError for what cannot be read, ModelError for a missing checkpoint."""
+        options = options or LipreadingOptions()
+        start = time.perf_counter()
+        model = self.model(options.model)
+        clip = video if isinstance(video, Video) else load_video(video, limits())
+        crops = crop(clip, model)
+        reading = read(model, crops.mouths)
+        return _answer(model, reading, crops, options, start)
+
+    def saliency(self, result: LipreadingResult) -> np.ndarray:
+        """(T, H, W) 0..1: how much each pixel mattered, by gradient times input (Shrikumar et al. 2017)."""
+        model = self.model(result.model)
+        lengths = torch.tensor([len(result.crops.mouths)])
+        clip = normalise(torch.from_numpy(result.crops.mouths)[None], lengths).requires_grad_()
+        with torch.enable_grad():
+            reading = model(clip, lengths)
+            if model.config.readout == "ctc":
+                best = reading.frames.log_softmax(2).max(2).values.sum()
+            else:
+                best = reading.logits.log_softmax(1).max()
+            (gradient,) = torch.autograd.grad(best, clip)
+        heat = _blur((gradient * clip).abs()[0])
+        return (heat / heat.max().clamp(min=1e-9)).detach().numpy()
+
+
+def limits() -> VideoLimits:
+    """What a clip to read may cost."""
+    return VideoLimits(seconds=_LONGEST, side=DEFAULT_LIMITS.side)
+
+
+def crop(video: Video, model: Lipreader) -> Crops:
+    """Find and cut out the mouth as the network's training clips were cut."""
+    config = model.config
+    video = video.at_rate(config.fps)
+    notes = list(video.notes)
+    count = len(video.frames)
+    if count < 2:
+        raise InputError("The clip is too short: lipreading needs a second or more.")
+    if config.crop == "whole":
+        height, width = video.frames.shape[1:3]
+        boxes = np.tile(np.array([0, 0, width, height], float), (count, 1))
+        return Crops(video, None, boxes, crop_drawn(video), notes=tuple(notes))
+    face = find_face(video)
+    notes += face.notes
+    centres = crop_boxes(face, config.crop, config.height, config.width)
+    half = centres[:, 2:] / 2 * np.array([[1.0, config.height / config.width]])
+    boxes = np.concatenate([centres[:, :2] - half, centres[:, :2] + half], 1)
+    mouths = crop_mouth(video, face, config.crop, config.height, config.width)
+    first = 0
+    if config.readout == "clip":
+        first, end = moving_part(mouths, round(_WORD_SECONDS * config.fps))
+        if end - first < count:
+            span = f"{first / config.fps:.1f} to {end / config.fps:.1f} s"
+            notes.append(f"Read was the part in which the lips move: {span}.")
+        mouths = mouths[first:end]
+    return Crops(video, face, boxes, mouths, first, tuple(notes))
+
+
+def moving_part(mouths: np.ndarray, longest: int) -> tuple[int, int]:
+    """(T, H, W) -> first frame and the one after the last of the stretch in which the lips move most."""
+    count = len(mouths)
+    if count <= longest // 2:
+        return 0, count
+    motion = np.abs(np.diff(mouths.astype(np.float32), axis=0)).mean((1, 2))
+    motion = np.convolve(np.pad(motion, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    moves = motion > motion.min() + 0.25 * (motion.max() - motion.min())
+    first, end = int(np.argmax(moves)), int(len(moves) - np.argmax(moves[::-1])) + 1
+    first, end = max(0, first - 2), min(count, end + 2)
+    if end - first > longest:  # the stretch of that length with the most movement
+        sums = np.convolve(motion, np.ones(longest - 1), mode="valid")
+        first = int(np.argmax(sums))
+        end = min(count, first + longest)
+    return first, end
+
+
+@torch.inference_mode()
+def read(model: Lipreader, mouths: np.ndarray) -> LipReading:
+    """(T, H, W) uint8 -> the network's LipReading without a batch dimension."""
+    lengths = torch.tensor([len(mouths)])
+    reading = model(normalise(torch.from_numpy(mouths)[None], lengths), lengths)
+    return LipReading(*(part[0].float() for part in reading))
+
+
+# --- from the network's figures to words -------------------------------------------------------------------------
+
+
+def decode(model: Lipreader, reading: LipReading, options: LipreadingOptions) -> list[Hypothesis]:
+    """The likeliest readings, best first."""
+    vocabulary = model.config.vocabulary
+    logprobs = reading.logits.log_softmax(-1)
+    if model.config.readout == "clip":
+        best = logprobs.topk(min(options.n_best, len(vocabulary)))
+        return [Hypothesis(vocabulary[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+    grammar = grid_grammar(vocabulary) if options.grammar else None
+    found = prefix_beam_search(logprobs, options.beam_size, options.n_best, grammar)
+    if grammar and not found:
+        raise InputError("The clip is too short for a command of six words: read it without the grammar.")
+    return [Hypothesis(" ".join(vocabulary[t] for t in h.tokens), h.logprob) for h in found]
+
+
+def grid_grammar(vocabulary: Sequence[str]) -> SlotGrammar:
+    """GRID's commands as tokens."""
+    return SlotGrammar([[vocabulary.index(word) for word in slot] for slot in grid_slots()])
+
+
+def _answer(
+    model: Lipreader, reading: LipReading, crops: Crops, options: LipreadingOptions, start: float
+) -> LipreadingResult:
+    config = model.config
+    hypotheses = decode(model, reading, options)
+    posteriors = reading.frames.softmax(-1)
+    best = posteriors.max(-1)
+    notes = list(crops.notes)
+    if not hypotheses[0].text:
+        notes.append("No word could be read: the lips hardly move, or say nothing that the network knows.")
+    frames = tuple(
+        {
+            "time": round((crops.first + i) / config.fps, 3),
+            "box": [round(float(v), 1) for v in crops.boxes[crops.first + i]],
+            "text": config.vocabulary[word],
+            "probability": round(p, 4),
+        }
+        for i, (word, p) in enumerate(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    )
+    return LipreadingResult(
+        text=hypotheses[0].text, logprob=hypotheses[0].logprob, hypotheses=tuple(hypotheses),
+        words=tuple(_words(model, reading, hypotheses[0], crops.first)), frames=frames, notes=tuple(notes),
+        seconds=round(time.perf_counter() - start, 3), model=options.model, crops=crops,
+        posteriors=posteriors.numpy(), logits=reading.logits.numpy(), vocabulary=config.vocabulary,
+    )  # fmt: skip
+
+
+def _words(model: Lipreader, reading: LipReading, best: Hypothesis, first: int) -> list[SpokenWord]:
+    """When each word was said: the likeliest division of the frames among the words, by what each frame shows."""
+    config = model.config
+    if config.readout == "clip":
+        return [SpokenWord(best.text, first / config.fps, (first + len(reading.frames)) / config.fps, best.logprob)]
+    tokens = [config.vocabulary.index(word) for word in best.text.split()]
+    spans = align(reading.frames.log_softmax(-1), tokens)
+    return [
+        SpokenWord(config.vocabulary[s.token], s.first / config.fps, (s.last + 1) / config.fps, s.logprob)
+        for s in spans
+    ]
+
+
+def _blur(heat: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool2d(heat[None], 5, 1, 2)[0]
+
+
+_LOADING = Lock()
+
+
+def get_predictor() -> LipreadingPredictor:
+    """The repository's lipreaders, shared; each is loaded when first needed."""
+    with _LOADING:
+        return _load_once()
+
+
+@lru_cache(maxsize=1)
+def _load_once() -> LipreadingPredictor:
+    return LipreadingPredictor.from_pretrained()

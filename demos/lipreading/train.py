@@ -1,0 +1,215 @@
+"""The recipes of the three lipreaders: words and phrases (MIRACL-VC1), sentences (GRID), drawn mouths (animated).
+
+`python -m demos.lipreading train --help` gives the exact commands behind the shipped checkpoints.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from core.ctc import BLANK
+from core.errors import InputError
+from core.training import Loss, TrainingConfig, best_precision, train
+from core.video import load_video
+from demos.lipreading.augment import Augmentation, augment
+from demos.lipreading.data import LESSON_WORDS, WORD_CROP, Clip, Miracl, draw_clips, grid_slots, read_grid, read_miracl
+from demos.lipreading.evaluate import dev_scores
+from demos.lipreading.model import Lipreader, LipreaderConfig, normalise, pad_clips
+from demos.lipreading.mouth import crop_mouth, find_face
+
+# --- what a network is taught ------------------------------------------------------------------------------------
+
+
+class Examples(Dataset):
+    """Clips, each augmented anew whenever it is asked for."""
+
+    def __init__(self, clips: Sequence[Clip], vocabulary: Sequence[str], how: Augmentation):
+        self.clips, self.how = clips, how
+        self.ids = {word: number for number, word in enumerate(vocabulary)}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(T, H, W) grey values, (T,) what is said at every frame, (N,) what is said in all."""
+        clip = self.clips[index]
+        words = torch.tensor([self.ids[word] for word in clip.words])
+        frames, source = augment(torch.from_numpy(clip.frames), self.how)
+        spoken = torch.full((len(clip.frames),), BLANK)
+        for word, (first, end) in zip(words, clip.spans, strict=False):
+            spoken[first:end] = word
+        return frames, spoken[source], words
+
+
+def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Frames normalised and padded; what is said at padding is -100, which losses leave out."""
+    clips, lengths = pad_clips([frames for frames, _, _ in items])
+    spoken = nn.utils.rnn.pad_sequence([s for _, s, _ in items], batch_first=True, padding_value=-100)
+    return {
+        "clips": normalise(clips, lengths),
+        "lengths": lengths,
+        "spoken": spoken,
+        "words": torch.cat([words for _, _, words in items]),
+        "word_counts": torch.tensor([len(words) for _, _, words in items]),
+    }
+
+
+def clip_loss(model: nn.Module, batch: dict[str, Tensor], carry: None, smoothing: float = 0.1) -> Loss:
+    """Cross-entropy of the clip's class."""
+    reading = model(batch["clips"], batch["lengths"])
+    return Loss(F.cross_entropy(reading.logits.float(), batch["words"], label_smoothing=smoothing))
+
+
+def sentence_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
+    """CTC of the sentence, a mean over its words, and cross-entropy of the word at every frame: half each."""
+    reading = model(batch["clips"], batch["lengths"])
+    logprobs = reading.logits.float().log_softmax(2).transpose(0, 1)
+    ctc = F.ctc_loss(logprobs, batch["words"], batch["lengths"], batch["word_counts"], blank=BLANK, zero_infinity=True)
+    frames = F.cross_entropy(reading.frames.float().flatten(0, 1), batch["spoken"].flatten(), ignore_index=-100)
+    return Loss(ctc + frames, {"ctc": ctc.item(), "frames": frames.item()})
+
+
+def teach(
+    model: Lipreader, clips: Sequence[Clip], evaluate: Callable | None, config: TrainingConfig, folder: Path,
+    batch_size: int, how: Augmentation, resume: bool = False,
+) -> list[dict]:  # fmt: skip
+    """Train on clips and keep the best by `evaluate` in folder/best; returns the log."""
+    examples = Examples(clips, model.config.vocabulary, how)
+    loader = DataLoader(examples, batch_size, shuffle=True, drop_last=len(clips) > batch_size, collate_fn=collate)
+    loss = clip_loss if model.config.readout == "clip" else sentence_loss
+    save = partial(_save, folder / "best")
+    return train(model, loader, loss, config, folder, evaluate, save, resume=resume)
+
+
+def _save(folder: Path, model: nn.Module) -> None:
+    model.save_pretrained(folder)
+
+
+# --- words and phrases -------------------------------------------------------------------------------------------
+
+WORD_AUGMENTATION = Augmentation(shift=0.08, scale=0.15, light=0.4, speed=0.2, hide=0.5, fill=0.4)
+
+
+def new_word_reader(data: Miracl, **settings: object) -> Lipreader:
+    """An untrained network for the words and phrases of MIRACL-VC1."""
+    height, width = WORD_CROP
+    vocabulary = (*data.words, *data.phrases)
+    config = LipreaderConfig(vocabulary, "clip", "tight", height, width, fps=15.0, dropout=0.5)
+    return Lipreader(replace(config, **settings))
+
+
+def leave_one_out(data: Miracl, config: TrainingConfig, out: Path, batch_size: int) -> dict[str, object]:
+    """Accuracy of the 10 words for every speaker by a network that has never seen that speaker.
+
+    The last epoch counts: no figure of the left-out speaker chooses anything. Speakers that out/scores.json already
+    names are not done again.
+    """
+    file = out / "scores.json"
+    scores: dict[str, float] = json.loads(file.read_text())["speakers"] if file.exists() else {}
+    entry: dict[str, object] = {}
+    for speaker in data.speakers:
+        if speaker not in scores:
+            others = [clip for clip in data.of(set(data.speakers) - {speaker}) if "/words/" in clip.name]
+            own = [clip for clip in data.of([speaker]) if "/words/" in clip.name]
+            set_seed(config.seed)
+            model = new_word_reader(data)
+            log = teach(model, others, None, config, out / speaker, batch_size, WORD_AUGMENTATION)
+            scores[speaker] = round(100 * dev_scores(model.eval(), own)["words"], 2)
+            print(speaker, scores[speaker], f"({log[-1]['seconds']:.0f} s)", flush=True)
+        mean = round(sum(scores.values()) / len(scores), 2)
+        entry = {"data": "MIRACL-VC1 words", "split": "leave one speaker out", "words": mean, "speakers": scores}
+        file.write_text(json.dumps(entry, indent=1) + "\n")
+    return entry
+
+
+# --- sentences ---------------------------------------------------------------------------------------------------
+
+SENTENCE_AUGMENTATION = Augmentation()
+
+
+def new_sentence_reader(more_words: Sequence[str] = (), **settings: object) -> Lipreader:
+    """An untrained network for the 51 words of GRID and `more_words`."""
+    words = [word for slot in grid_slots() for word in slot]
+    config = LipreaderConfig(("", *words, *more_words), "ctc", "wide")
+    return Lipreader(replace(config, **settings))
+
+
+def grid_crop(file: Path) -> np.ndarray:
+    """(T, 48, 80): a clip of GRID as the app would cut it."""
+    video = load_video(file)
+    return crop_mouth(video, find_face(video), "wide", 48, 80)
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+_CONFIGS = {
+    "words": TrainingConfig(
+        epochs=60, learning_rate=1.5e-3, weight_decay=0.02, warmup_steps=100, average=0.995, patience=99
+    ),
+    "leave-one-out": TrainingConfig(epochs=14, learning_rate=2e-3, weight_decay=0.02, warmup_steps=50, average=0.98),
+    "grid": TrainingConfig(
+        epochs=45, learning_rate=1.5e-3, weight_decay=0.02, warmup_steps=100, average=0.995, patience=99
+    ),
+    "animated": TrainingConfig(
+        epochs=12, learning_rate=1.5e-3, weight_decay=0.02, warmup_steps=100, average=0.99, patience=99
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    parser.add_argument("which", choices=list(_CONFIGS))
+    parser.add_argument("--data", type=Path, help="words: folder of MIRACL-VC1; grid: folder of GRID")
+    parser.add_argument("--clips", type=int, default=2400, help="animated: how many to draw (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, help="folder for the crops, so that mouths are looked for once")
+    parser.add_argument("--start", type=Path, help="checkpoint to continue from (default: an untrained network)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--all-speakers", action="store_true", help="words: train on the dev speakers too")
+    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Train one network."""
+    set_seed(options.seed)
+    chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
+    precision = best_precision() if options.precision == "auto" else options.precision
+    config = replace(_CONFIGS[options.which], seed=options.seed, precision=precision, **chosen)
+    if options.which != "animated" and not options.data:
+        raise InputError("Name the folder of the data set with --data.")
+    if options.which == "leave-one-out":
+        print(leave_one_out(read_miracl(options.data, options.cache), config, options.out, options.batch_size))
+        return
+    if options.which == "words":
+        data = read_miracl(options.data, options.cache)
+        held_out = {*data.test_speakers, *(() if options.all_speakers else data.dev_speakers)}
+        clips, dev = data.of(set(data.speakers) - held_out), data.of(data.dev_speakers)
+        model, how = new_word_reader(data), WORD_AUGMENTATION
+    elif options.which == "grid":
+        clips, dev = (read_grid(options.data, split, grid_crop, options.cache) for split in ("train", "dev"))
+        model, how = new_sentence_reader(), SENTENCE_AUGMENTATION
+    else:
+        clips, dev = (
+            draw_clips("train", options.clips, cache=options.cache),
+            draw_clips("dev", 100, cache=options.cache),
+        )
+        model, how = new_sentence_reader(LESSON_WORDS, crop="whole"), SENTENCE_AUGMENTATION
+    if options.start:
+        model = Lipreader.from_pretrained(options.start)
+    if not clips or not dev:
+        raise InputError("There are no clips to train on or to measure by.")
+    teach(model, clips, partial(dev_scores, clips=dev), config, options.out, options.batch_size, how, options.resume)
