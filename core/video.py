@@ -111,6 +111,8 @@ def _refusal(stream: BinaryIO) -> str:
     start = stream.read(512).lstrip()
     if start.startswith((b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"v=0")):
         return f"This is not a clip but a list of clips, which is never opened: {CONTAINER_NAMES} files work."
+    if start[4:8] == b"ftyp" or start.startswith((b"\x1aE\xdf\xa3", b"GIF8")) or start[8:12] == b"AVI ":
+        return _DAMAGED
     return f"This is not a clip that can be opened: {CONTAINER_NAMES} files work."
 
 

@@ -151,7 +151,8 @@ def clips_html(spoken: "list[Spoken]") -> str:
         label = escape(f"A drawn mouth says: {' '.join(clip.words)}", quote=True)
         parts.append(
             f'<figure class="drawn"><video src="{source}" controls loop muted autoplay playsinline '
-            f'aria-label="{label}"></video><div class="table" tabindex="0" role="region" aria-label="Sounds"><table><thead><tr><th>said</th>'
+            f'aria-label="{label}"></video><div class="table" tabindex="0" role="region" aria-label="Sounds">'
+            "<table><thead><tr><th>said</th>"
             f"<th>phonemes</th><th>visemes: what can be seen</th></tr></thead><tbody>{cells}</tbody></table></div>"
             f"{guessed}</figure>"
         )
