@@ -3,8 +3,6 @@
 Two readouts share everything below them:
 
     ctc    at every frame a word or the blank; a sentence comes out (Graves et al. 2006; LipNet, Assael et al. 2016).
-           A second linear layer learns which word is being spoken at every frame: CTC alone says each word once, at
-           a frame of its choice, and takes ten times as long to find out what a word looks like.
     clip   one class for the whole clip: what every frame says, weighted by attention
 
 What a frame shows depends on how it moves, so the CNN sees each frame with its neighbours as its channels
@@ -103,16 +101,14 @@ class Lipreader(nn.Module, Checkpoint):
         self.drop = nn.Dropout(config.dropout)
         self.attention = nn.Linear(self.stack.output_size, 1) if config.readout == "clip" else None
         self.classes = nn.Linear(self.stack.output_size, len(config.vocabulary))
-        self.framewise = nn.Linear(self.stack.output_size, len(config.vocabulary)) if config.readout == "ctc" else None
 
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
         outputs = self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)
+        frames = self.classes(outputs)
         real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)
         if self.attention is None:
-            even = real / lengths.to(clips.device).unsqueeze(1)
-            return LipReading(self.classes(outputs), self.framewise(outputs), even)
-        frames = self.classes(outputs)
+            return LipReading(frames, frames, real / lengths.to(clips.device).unsqueeze(1))
         scores = self.attention(outputs).squeeze(2).masked_fill(~real, float("-inf"))
         weights = scores.softmax(1)
         return LipReading((weights.unsqueeze(1) @ frames).squeeze(1), frames, weights)

@@ -71,10 +71,17 @@ def clip_loss(model: nn.Module, batch: dict[str, Tensor], carry: None, smoothing
 
 
 def sentence_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
-    """CTC of the sentence, a mean over its words, and cross-entropy of the word at every frame: half each."""
+    """CTC of the sentence plus cross-entropy of the word at every frame, both a mean over frames.
+
+    CTC alone first learns to say nothing at all, and finds out what a word looks like only after hours. Told which word
+    is being spoken at each frame, the same layer puts the sentence on one path, and CTC need only refine its edges.
+    """
     reading = model(batch["clips"], batch["lengths"])
     logprobs = reading.logits.float().log_softmax(2).transpose(0, 1)
-    ctc = F.ctc_loss(logprobs, batch["words"], batch["lengths"], batch["word_counts"], blank=BLANK, zero_infinity=True)
+    ctc = F.ctc_loss(
+        logprobs, batch["words"], batch["lengths"], batch["word_counts"], BLANK, reduction="none", zero_infinity=True
+    )
+    ctc = (ctc / batch["lengths"]).mean()
     frames = F.cross_entropy(reading.frames.float().flatten(0, 1), batch["spoken"].flatten(), ignore_index=-100)
     return Loss(ctc + frames, {"ctc": ctc.item(), "frames": frames.item()})
 

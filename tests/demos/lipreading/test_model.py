@@ -1,0 +1,142 @@
+"""The networks: what must not matter does not, and they can learn."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from demos.lipreading.augment import Augmentation, augment, fill_margins
+from demos.lipreading.data import Clip
+from demos.lipreading.evaluate import dev_scores
+from demos.lipreading.model import FrameEncoder, Lipreader, LipreaderConfig, normalise, pad_clips
+from demos.lipreading.train import Examples, clip_loss, collate, new_sentence_reader, sentence_loss
+from tests.demos.lipreading.conftest import SMALL
+
+
+def model(readout: str = "ctc", **settings) -> Lipreader:
+    torch.manual_seed(1)
+    config = LipreaderConfig(("", "a", "b", "c"), readout, height=12, width=20, **{**SMALL, **settings})
+    return Lipreader(config).eval()
+
+
+@pytest.mark.parametrize("readout", ["ctc", "clip"])
+def test_padding_changes_nothing(readout):
+    clips = [torch.rand(n, 12, 20) for n in (9, 4, 6)]
+    network = model(readout)
+    batch, lengths = pad_clips(clips)
+    together = network(normalise(batch * 255, lengths), lengths)
+    for i, clip in enumerate(clips):
+        one, length = pad_clips([clip])
+        alone = network(normalise(one * 255, length), length)
+        assert torch.allclose(together.frames[i, : len(clip)], alone.frames[0], atol=1e-4)
+        assert together.attention[i].sum().item() == pytest.approx(1, abs=1e-5)
+        assert (together.attention[i, len(clip) :] == 0).all()
+
+
+def test_a_frame_sees_its_neighbours_and_no_further():
+    encoder = FrameEncoder(model().config).eval()
+    clip = torch.rand(1, 9, 12, 20, requires_grad=True)
+    encoder(clip, torch.tensor([9]))[0, 4].sum().backward()
+    seen = clip.grad.abs().sum((0, 2, 3)) > 0
+    assert seen.tolist() == [False, False, True, True, True, True, True, False, False]
+
+
+def test_the_light_does_not_matter():
+    clip, lengths = torch.rand(1, 5, 12, 20) * 100 + 50, torch.tensor([5])
+    assert torch.allclose(normalise(clip, lengths), normalise(clip * 1.0 + 30, lengths), atol=1e-4)
+    assert normalise(torch.full((1, 5, 12, 20), 90.0), lengths).abs().max() < 1e-3
+
+
+def test_the_first_loss_is_that_of_not_knowing():
+    network = new_sentence_reader(**SMALL)
+    frames = torch.randint(0, 255, (20, 48, 80), dtype=torch.uint8)
+    clip = Clip("x", frames.numpy(), ("bin", "blue"), ((2, 8), (8, 15)))
+    batch = collate([Examples([clip], network.config.vocabulary, Augmentation())[0]] * 4)
+    figures = sentence_loss(network, batch, None).figures
+    assert figures["frames"] == pytest.approx(np.log(52), abs=0.4)
+
+
+def moving_bars(direction: int, count: int = 10) -> np.ndarray:
+    """(T, 12, 20): a bright bar that moves to one side; a single frame does not tell which."""
+    frames = np.full((count, 12, 20), 60, np.uint8)
+    for i in range(count):
+        place = (i * 2 if direction > 0 else 18 - i * 2) % 20
+        frames[i, :, place : place + 2] = 220
+    return frames
+
+
+def test_a_toy_set_is_learnt_and_motion_is_seen():
+    network = model("clip", dropout=0.0).train()
+    clips = [Clip(f"{i}/words/1/1", moving_bars(d), (w,)) for i, (d, w) in enumerate([(1, "a"), (-1, "b")])]
+    examples = Examples(clips, network.config.vocabulary, Augmentation(0, 0, 0, 0, 0, 0, 0, 0))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    batch = collate([examples[0], examples[1]])
+    for _ in range(60):
+        loss = clip_loss(network, batch, None, smoothing=0.0).value
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.2
+    assert dev_scores(network.eval(), clips)["all"] == 1.0
+
+
+def test_sentences_are_learnt_in_their_order():
+    network = model("ctc", dropout=0.0).train()
+    right, left = moving_bars(1), moving_bars(-1)
+    clips = [
+        Clip("1", np.concatenate([right, left]), ("a", "b"), ((0, 10), (10, 20))),
+        Clip("2", np.concatenate([left, right]), ("b", "a"), ((0, 10), (10, 20))),
+    ]
+    examples = Examples(clips, network.config.vocabulary, Augmentation(0, 0, 0, 0, 0, 0, 0, 0))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    batch = collate([examples[0], examples[1]])
+    for _ in range(120):
+        loss = sentence_loss(network, batch, None).value
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert dev_scores(network.eval(), clips)["1 - wer"] == 1.0
+
+
+def test_no_augmentation_leaves_the_clip_as_it_is():
+    clip = torch.randint(0, 255, (7, 12, 20), dtype=torch.uint8)
+    changed, source = augment(clip, Augmentation(0, 0, 0, 0, 0, 0, 0, 0))
+    assert source.tolist() == list(range(7))
+    assert torch.allclose(changed, clip.float(), atol=0.1)
+
+
+def test_augmentation_keeps_what_is_said_with_the_frames():
+    clip = torch.arange(40, dtype=torch.uint8).view(40, 1, 1).expand(40, 12, 20).contiguous()
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(20):
+        changed, source = augment(clip, Augmentation(light=0, hide=0), generator)
+        assert 30 <= len(changed) == len(source) <= 50
+        assert torch.allclose(changed.mean((1, 2)), source.float(), atol=0.5)
+        assert (source.diff() >= 0).all()
+
+
+def test_even_margins_are_filled_with_the_nearest_rows():
+    clip = torch.randint(0, 255, (3, 10, 20), dtype=torch.uint8)
+    padded = clip.clone()
+    padded[:, :2], padded[:, 8:] = 70, 70
+    filled = fill_margins(padded)
+    assert torch.equal(filled[:, 2:8], clip[:, 2:8])
+    assert torch.equal(filled[:, 0], clip[:, 2])
+    assert torch.equal(filled[:, 9], clip[:, 7])
+    assert torch.equal(fill_margins(torch.full((2, 10, 20), 70)), torch.full((2, 10, 20), 70))
+
+
+def test_a_mirrored_clip_is_another_picture_of_the_same_word():
+    clip = torch.zeros(2, 12, 20, dtype=torch.uint8)
+    clip[:, :, :5] = 200
+    how = Augmentation(0, 0, 0, 0, 0, 0, 0, mirror=1.0)
+    assert torch.allclose(augment(clip, how)[0], clip.flip(2).float(), atol=0.1)
+
+
+def test_gradients_reach_every_weight():
+    network = model("ctc").train()
+    batch, lengths = pad_clips([torch.randn(8, 12, 20), torch.randn(6, 12, 20)])
+    reading = network(batch, lengths)
+    loss = F.cross_entropy(reading.frames.flatten(0, 1), torch.ones(16, dtype=torch.long)) + reading.logits.sum()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
