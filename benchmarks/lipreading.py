@@ -2,9 +2,9 @@
 
     python -m benchmarks.lipreading [--repeat 20]
 
-The clip is 360 x 288 pixels, 75 frames, H.264, drawn from a photo that scikit-image ships. The network of LipNet's shape
-(Assael et al. 2016: three spatio-temporal convolutions, two bidirectional GRUs of 256, 75 frames of 64 x 128 pixels) has
-random weights: only its time is compared.
+The clip is 360 x 288 pixels, 75 frames, H.264, drawn from a photo that scikit-image ships. The network of LipNet's
+shape (Assael et al. 2016: three spatio-temporal convolutions, two bidirectional GRUs of 256, 75 frames of 64 x 128
+pixels) has random weights: only its time is compared.
 """
 
 import argparse

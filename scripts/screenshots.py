@@ -55,6 +55,15 @@ def generation(page: Page) -> None:
     expect(page.locator("#written .written span[title]")).to_have_count(600)
 
 
+def lipreading(page: Page) -> None:
+    """Two words that look alike, said by a drawn mouth."""
+    page.locator("#lipreading-first textarea, #lipreading-first input").fill("lay green at b nine please")
+    page.locator("#lipreading-second textarea, #lipreading-second input").fill("lay green at p nine please")
+    page.locator("#lipreading-say").click()
+    expect(page.locator("#drawn video")).to_have_count(2)
+    expect(page.locator("#time-line img")).to_be_visible()
+
+
 TABS: dict[str, Callable[[Page], None]] = {
     "captioning": captioning,
     "vqa": vqa,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
+from core.encoders import create_encoder
 from core.recurrent import RecurrentStack
 
 
@@ -31,6 +32,7 @@ class LipreaderConfig:
     fps: float = 25.0  # frames a second
     frame_stack: int = 5  # frames that the CNN sees at once, an odd number
     channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each of which halves the picture
+    imagenet: str = ""  # instead of these: the early blocks of an encoder of core.encoders, which sees 3 frames
     frame_features: int = 256
     cell: str = "gru"
     hidden_size: int = 192  # of each direction
@@ -47,24 +49,17 @@ class LipReading(NamedTuple):
 
 
 class FrameEncoder(nn.Module):
-    """Frames with their neighbours -> one vector each, by convolutions that halve the picture at every layer."""
+    """Frames with their neighbours -> one vector each."""
 
     def __init__(self, config: LipreaderConfig):
         super().__init__()
-        self.stack = config.frame_stack
-        layers, before = [], config.frame_stack
-        height, width = config.height, config.width
-        for number, channels in enumerate(config.channels):
-            size = 5 if number == 0 else 3
-            layers += [
-                nn.Conv2d(before, channels, size, stride=2, padding=size // 2, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(),
-            ]
-            before, height, width = channels, (height + 1) // 2, (width + 1) // 2
-        self.convolutions = nn.Sequential(*layers)
+        self.stack = 3 if config.imagenet else config.frame_stack
+        self.convolutions = _imagenet_blocks(config.imagenet) if config.imagenet else _small_cnn(config)
+        with torch.no_grad():
+            maps = self.convolutions.eval()(torch.zeros(1, self.stack, config.height, config.width))
         self.drop = nn.Dropout(config.dropout)
-        self.features = nn.Sequential(nn.Linear(before * height * width, config.frame_features), nn.ReLU())
+        self.features = nn.Sequential(nn.Linear(maps[0].numel(), config.frame_features), nn.ReLU())
+        self.train()
 
     def forward(self, clips: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, H, W) -> (B, T, F); 0 at padding, which is not even looked at."""
@@ -83,6 +78,26 @@ class FrameEncoder(nn.Module):
         last = lengths.to(clips.device).view(-1, 1, 1) - 1
         index = index.clamp(min=0).unsqueeze(0).minimum(last)  # (B, T, stack)
         return clips[torch.arange(len(clips), device=clips.device).view(-1, 1, 1), index]
+
+
+def _small_cnn(config: LipreaderConfig) -> nn.Module:
+    """Convolutions that halve the picture at every layer."""
+    layers, before = [], config.frame_stack
+    for number, channels in enumerate(config.channels):
+        size = 5 if number == 0 else 3
+        layers += [
+            nn.Conv2d(before, channels, size, stride=2, padding=size // 2, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+        ]
+        before = channels
+    return nn.Sequential(*layers)
+
+
+def _imagenet_blocks(name: str) -> nn.Module:
+    """Blocks down to a 16th of the size with ImageNet weights, to be fine-tuned: red, green and blue become three
+    frames in a row."""
+    return create_encoder(name).stem.requires_grad_(True)
 
 
 class Lipreader(nn.Module, Checkpoint):

@@ -186,6 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--imagenet", default="", help="an encoder of core.encoders instead of the small CNN")
     parser.add_argument("--all-speakers", action="store_true", help="words: train on the dev speakers too")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
 
@@ -205,10 +206,10 @@ def main(options: argparse.Namespace) -> None:
         data = read_miracl(options.data, options.cache)
         held_out = {*data.test_speakers, *(() if options.all_speakers else data.dev_speakers)}
         clips, dev = data.of(set(data.speakers) - held_out), data.of(data.dev_speakers)
-        model, how = new_word_reader(data), WORD_AUGMENTATION
+        model, how = new_word_reader(data, imagenet=options.imagenet), WORD_AUGMENTATION
     elif options.which == "grid":
         clips, dev = (read_grid(options.data, split, grid_crop, options.cache) for split in ("train", "dev"))
-        model, how = new_sentence_reader(), SENTENCE_AUGMENTATION
+        model, how = new_sentence_reader(imagenet=options.imagenet), SENTENCE_AUGMENTATION
     else:
         clips, dev = (
             draw_clips("train", options.clips, cache=options.cache),

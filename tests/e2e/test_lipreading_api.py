@@ -30,7 +30,7 @@ def test_a_drawn_sentence_gets_the_documented_fields(client, drawn):
     result = client.predict(handle_file(drawn), "animated", api_name="/lipreading")
     fields = {"text", "logprob", "hypotheses", "words", "frames", "notes", "model", "seconds"}
     assert fields == set(result)
-    words = "place blue at f two now".split()
+    words = ["place", "blue", "at", "f", "two", "now"]
     assert sum(word in result["text"].split() for word in words) >= 5
     assert [word["text"] for word in result["words"]] == result["text"].split()
     assert result["hypotheses"][0]["logprob"] == pytest.approx(result["logprob"])

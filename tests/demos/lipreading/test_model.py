@@ -15,7 +15,7 @@ from tests.demos.lipreading.conftest import SMALL
 
 def model(readout: str = "ctc", **settings) -> Lipreader:
     torch.manual_seed(1)
-    config = LipreaderConfig(("", "a", "b", "c"), readout, height=12, width=20, **{**SMALL, **settings})
+    config = LipreaderConfig(("", "a", "b", "c"), readout, **{"height": 12, "width": 20, **SMALL, **settings})
     return Lipreader(config).eval()
 
 
@@ -140,3 +140,13 @@ def test_gradients_reach_every_weight():
     loss = F.cross_entropy(reading.frames.flatten(0, 1), torch.ones(16, dtype=torch.long)) + reading.logits.sum()
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_imagenet_blocks_may_look_at_the_frames_instead():
+    network = model("ctc", imagenet="efficientnet_lite0", height=48, width=80).train()
+    batch, lengths = pad_clips([torch.randn(5, 48, 80), torch.randn(3, 48, 80)])
+    reading = network(batch, lengths)
+    assert reading.logits.shape == (2, 5, 4)
+    reading.logits.sum().backward()
+    first = next(network.encoder.convolutions.parameters())
+    assert first.grad.abs().sum() > 0
