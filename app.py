@@ -1,4 +1,4 @@
-"""The page: one tab per demo, nothing else. `python app.py` serves it on http://127.0.0.1:7860."""
+"""The page: a first tab that shows around, then one tab per demo. `python app.py` serves it on http://127.0.0.1:7860."""
 
 import argparse
 import importlib
@@ -15,7 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent an
 import gradio as gr
 
 from core.errors import UnrolledError
-from demos import DEMOS
+from demos import DEMOS, start
 from demos.widgets import INTERNAL
 
 INTRODUCTION = """
@@ -23,7 +23,7 @@ INTRODUCTION = """
 <p>Recurrent networks at work, and what happens inside them while they are.</p></header>
 """
 KEEP_SECONDS = 3600  # how long uploads and results stay on disk
-MAX_UPLOAD = "40mb"  # as core.media.ImageLimits.file_bytes
+MAX_UPLOAD = "60mb"  # as core.video.VideoLimits.file_bytes; core.media takes less
 MAX_WAITING = 64  # visitors in the queue; the next one is asked to come back later
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Ubuntu", "sans-serif"]  # installed ones: no downloads
@@ -40,6 +40,8 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Unrolled", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as page:
         gr.HTML(INTRODUCTION, padding=False)
         with gr.Tabs(overflow_behavior="wrap") as bar:  # on a telephone too, every tab is in sight
+            with gr.Tab(start.TITLE, id="start"):
+                start.build(tabs())
             for name, tab in zip(DEMOS, tabs(), strict=True):
                 with gr.Tab(tab.TITLE, id=name):
                     tab.build()

@@ -64,7 +64,13 @@ def lipreading(page: Page) -> None:
     expect(page.locator("#time-line img")).to_be_visible()
 
 
+def start(page: Page) -> None:
+    """As the page opens."""
+    expect(page.locator("#start .cards li").first).to_be_visible()
+
+
 TABS: dict[str, Callable[[Page], None]] = {
+    "start": start,
     "captioning": captioning,
     "vqa": vqa,
     "translation": translation,

@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 from app import build, tabs
-from demos import DEMOS
+from demos import DEMOS, start
 
 PROGRAM = """
 import sys, app
@@ -18,9 +18,8 @@ def test_the_page_is_built_without_the_heavy_libraries():
 
 def test_every_demo_has_a_tab_and_uploads_are_deleted_in_time():
     page = build()
-    assert [block.label for block in page.blocks.values() if block.get_block_name() == "tabitem"] == [
-        tab.TITLE for tab in tabs()
-    ]
+    labels = [block.label for block in page.blocks.values() if block.get_block_name() == "tabitem"]
+    assert labels == [start.TITLE, *(tab.TITLE for tab in tabs())]
     assert len(tabs()) == len(DEMOS) > 0
     assert page.delete_cache == (3600, 3600)
     assert page.analytics_enabled is False

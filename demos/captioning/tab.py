@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from demos.captioning.predict import Caption, CaptioningResult
 
 TITLE = "Captions"
+PROMISE = "Five captions of a photo, and where the network looked for every word."
+FIRST_CLICK = "#examples .gallery-item"  # what the first tab clicks on to show this one at work
 KEEP_SECONDS = 3600  # how long a session's attention stays in memory
 END = "<eos>"
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from demos.generation.predict import Token
 
 TITLE = "Writing"
+PROMISE = "Shakespeare, C or a folk tune, written on character by character."
+FIRST_CLICK = "#generation-write"  # what the first tab clicks on to show this one at work
 HERE = Path(__file__).parent
 ABCJS = HERE / "abcjs" / "abcjs-basic-min.js"
 MAX_SHOWN = 4000  # pieces that a stream writes here: the command line writes longer texts

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from demos.lipreading.predict import LipreadingResult
 
 TITLE = "Lipreading"
+PROMISE = "What a mouth says without its sound, and why “pat” and “bat” look alike."
+FIRST_CLICK = "#lipreading-examples tbody tr"  # what the first tab clicks on to show this one at work
 HELLO = (
     '<p class="hello">Upload or record a clip of one word or short phrase, or let the drawn mouth say a sentence: here '
     "appears what can be read from the lips alone.</p>"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from demos.sentiment.predict import SentimentResult, Word
 
 TITLE = "Sentiment"
+PROMISE = "Praise or blame, English or Korean, and the words that decided."
+FIRST_CLICK = "#sentiment-examples .gallery-item"  # what the first tab clicks on to show this one at work
 MAX_LINES = 5000  # of a file of texts
 SHOWN_LINES = 200
 LONGEST_WORD = 60  # letters that are shown of one

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from demos.translation.predict import BeamTrace, Translation, TranslationResult
 
 TITLE = "Translation"
+PROMISE = "A sentence in German, French or Czech, and which words it came from."
+FIRST_CLICK = "#translation-examples tbody tr"  # what the first tab clicks on to show this one at work
 KEEP_SECONDS = 3600  # how long a session's alignments stay in memory
 LANGUAGES = [("English", "en"), ("German", "de"), ("French", "fr"), ("Czech", "cs")]
 SHOWN_CHARACTERS = 8000  # of a translation as word buttons; a longer one is shown as plain text
@@ -263,7 +265,10 @@ def build() -> None:
                 target = gr.Dropdown(LANGUAGES, value="de", label="To", elem_id="target-language", min_width=110)
             text = gr.Textbox(label="Text", lines=4, max_lines=12, elem_id="source-text", max_length=100_000)
             go = gr.Button("Translate", variant="primary", elem_id="translate")
-            gr.Examples(EXAMPLES, [text, source, target], label="Or try one of these", api_visibility="private")
+            gr.Examples(
+                EXAMPLES, [text, source, target], label="Or try one of these", elem_id="translation-examples",
+                api_visibility="private",
+            )  # fmt: skip
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
                 length_penalty = gr.Slider(

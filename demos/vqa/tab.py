@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from demos.vqa.predict import Answer, VQAResult
 
 TITLE = "Questions"
+PROMISE = "Answers about a photo, beside what it would have said without looking."
+FIRST_CLICK = "#vqa-examples tbody tr"  # what the first tab clicks on to show this one at work
 
 HELLO = '<p class="hello">Choose a photo and ask about it in plain English. Beside each answer stands what the same \
 network would say without the photo: how much of it did it see, and how much did it guess from the question?</p>'

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.bad_input import BAD_IMAGES
-from tests.browser import open_page
+from tests.browser import open_page, open_tab
 from tests.e2e.conftest import PATIENCE
 
 CHEETAH, LION = gr.media.get_image("cheetah1.jpg"), gr.media.get_image("lion.jpg")
@@ -25,6 +25,7 @@ expect.set_options(timeout=1000 * PATIENCE)
 def page(app_url: str) -> Iterator[Page]:
     """The page at a desktop's width."""
     with open_page(app_url) as page:
+        open_tab(page, "Captions")
         yield page
 
 
