@@ -2,6 +2,7 @@
 # make test    the whole test suite; one file: make test ARGS=tests/core/test_search.py
 # make lint    ruff: style and formatting
 # make deploy SPACE=user/name   copy the app into a Hugging Face Space; ARGS=--dry-run only lists what would go there
+# make bench    speed and memory beside what a user would pick instead, and under load (half an hour)
 # make screenshots              renew the pictures of the README
 # make clean   remove the virtual environment and the caches
 #
@@ -11,12 +12,13 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
+BENCHMARKS ?= captioning vqa translation sentiment generation lipreading load
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check install
 export GRADIO_ANALYTICS_ENABLED ?= False
 
-.PHONY: app test lint deploy screenshots system clean
+.PHONY: app test lint bench deploy screenshots system clean
 .DELETE_ON_ERROR:
 
 app: $(VENV)/.app
@@ -32,6 +34,9 @@ lint: $(VENV)/.dev
 deploy: $(VENV)/.app
 	@test -n "$(SPACE)" || { echo 'Name the Space: `make deploy SPACE=user/name`.' >&2; exit 2; }
 	$(python) -m scripts.deploy $(SPACE) $(ARGS)
+
+bench: $(VENV)/.app
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(python) -m benchmarks.$$name $(ARGS) || exit 1; echo; done
 
 screenshots: system $(VENV)/.dev
 	$(python) -m scripts.screenshots $(ARGS)

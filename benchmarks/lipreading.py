@@ -1,6 +1,6 @@
 """Speed of lipreading: from the file of a 3-second clip to text, and the network alone beside one of LipNet's shape.
 
-    python -m benchmarks.lipreading [--repeat 20]
+    python -m benchmarks.lipreading [--runs 20] [--json]
 
 The clip is 360 x 288 pixels, 75 frames, H.264, drawn from a photo that scikit-image ships. The network of LipNet's
 shape (Assael et al. 2016: three spatio-temporal convolutions, two bidirectional GRUs of 256, 75 frames of 64 x 128
@@ -9,6 +9,7 @@ pixels) has random weights: only its time is compared.
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -62,42 +63,52 @@ def write_clip(file: Path) -> None:
     save_video(file, np.stack(pictures), 25)
 
 
-def timed(work: Callable[[], object], repeat: int) -> dict[str, float]:
+def timed(work: Callable[[], object], runs: int) -> dict[str, float]:
     """p50 and p95 in seconds, after one call that warms up."""
     work()
     times = []
-    for _ in range(repeat):
+    for _ in range(runs):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
     return {"p50": round(median(times), 3), "p95": round(quantiles(times, n=20)[-1], 3)}
 
 
-def main() -> None:
-    """Print one JSON line per row."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--repeat", type=int, default=20)
-    parser.add_argument("--checkpoint", help="folder with words/, grid/ and animated/ (default: the repository's own)")
-    options = parser.parse_args()
-    predictor = LipreadingPredictor.from_pretrained(options.checkpoint)
-    print(json.dumps({"threads": torch.get_num_threads(), "torch": torch.__version__}))
+def measure(predictor: LipreadingPredictor, runs: int) -> dict[str, dict[str, float]]:
+    """Seconds of each row."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.mp4"
         write_clip(file)
         video = load_video(file, limits())
-        for name in ("grid", "words"):
-            row = timed(lambda name=name: predictor(file, LipreadingOptions(name)), options.repeat)
-            print(json.dumps({"what": f"file to text, {name}", **row}), flush=True)
-    print(
-        json.dumps({"what": "of that, finding the face", **timed(lambda: find_face(video), options.repeat)}), flush=True
-    )
+        rows = {
+            f"file to text, {name}": timed(lambda name=name: predictor(file, LipreadingOptions(name)), runs)
+            for name in ("grid", "words")
+        }
+    rows["of that, the face, each 3rd frame"] = timed(lambda: find_face(video), runs)
     model = predictor.model("grid")
     mouths = crop(video, model).mouths
-    print(json.dumps({"what": "network alone", **timed(lambda: read(model, mouths), options.repeat)}), flush=True)
+    rows["our network alone"] = timed(lambda: read(model, mouths), runs)
     peer, clip = LipNetShaped().eval(), torch.rand(1, 3, FRAMES, 64, 128)
     with torch.inference_mode():
-        row = timed(lambda: peer(clip), options.repeat)
-    print(json.dumps({"what": "network of LipNet's shape", **row}))
+        rows["network of LipNet's shape alone"] = timed(lambda: peer(clip), runs)
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--checkpoint", help="folder with words/, grid/ and animated/ (default: the repository's own)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = measure(LipreadingPredictor.from_pretrained(options.checkpoint), options.runs)
+    if options.json:
+        print(json.dumps({"cores": os.cpu_count(), "torch": torch.__version__, "rows": rows}))
+        return
+    print(f"{os.cpu_count()} cores, torch {torch.__version__}, median of {options.runs} runs\n")
+    print(f"{'a clip of 3 seconds':36} {'p50 s':>8} {'p95 s':>8}")
+    for name, row in rows.items():
+        print(f"{name:36} {row['p50']:8.3f} {row['p95']:8.3f}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import json
 import lzma
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from demos.generation.model import TextGenerator
 
 READ = 2048  # pieces at a time
 TUNES = 200
+_WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
 
 
 def mean_loss(model: TextGenerator, ids: Tensor, tag: int) -> float:
@@ -78,18 +80,20 @@ def longest_copy(written: Sequence[str], corpus: Sequence[str]) -> int:
 
 
 def write_tunes(predictor: Any, count: int, temperature: float) -> list[str]:
-    """Tunes sampled one after the other from the tag alone, each with its own seed."""
+    """The first whole tune of each seed's text, "" where there is none.
+
+    A training text may begin in the middle of a tune, so what comes before the first header is the end of another one.
+    """
     from demos.generation.predict import GenerationOptions
 
     found: list[str] = []
     for seed in range(count):
-        text = ""
-        for burst in predictor.stream("folk", "", GenerationOptions(temperature, length=1500, seed=seed)):
+        text, whole = "", None
+        for burst in predictor.stream("folk", "", GenerationOptions(temperature, length=2000, seed=seed)):
             text += "".join(token.text for token in burst)
-            if "\n\n" in text.strip("\n"):
+            if whole := _WHOLE_TUNE.search(text):
                 break
-        blocks = [block for block in text.strip("\n").split("\n\n") if block.strip()]
-        found.append(blocks[0] if blocks else "")
+        found.append(whole[1] if whole else "")
     return found
 
 
