@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from core.video import load_video, save_video
 from demos.lipreading.mouth import find_face
-from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, crop, limits, read
+from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, crop, read
 
 FRAMES = 75
 
@@ -79,7 +79,7 @@ def measure(predictor: LipreadingPredictor, runs: int) -> dict[str, dict[str, fl
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.mp4"
         write_clip(file)
-        video = load_video(file, limits())
+        video = load_video(file)
         rows = {
             f"file to text, {name}": timed(lambda name=name: predictor(file, LipreadingOptions(name)), runs)
             for name in ("grid", "words")

@@ -27,12 +27,13 @@ _DAMAGED = "The clip is cut off or damaged: save or record it afresh and try aga
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What one clip may cost."""
+    """What one clip may cost: about 150 MB of frames at most."""
 
     file_bytes: int = 60_000_000
     seconds: float = 10.0  # of the clip; what follows is left out, and said
     pixels: int = 4096 * 2304  # of one frame
-    side: int = 640  # pixels; larger frames are shrunk to this longer side, keeping the aspect ratio
+    fps: float = 30.0  # of more frames a second some are left out
+    side: int = 400  # pixels; larger frames are shrunk to this longer side, keeping the aspect ratio
     min_frames: int = 2
     max_frames: int = 1500  # decoded; a clip of very many frames a second ends there
     time: float = 20.0  # seconds of work
@@ -140,7 +141,7 @@ def _read_frames(
         moment -= start
         if moment >= limits.seconds or number >= limits.max_frames or time.monotonic() > deadline:
             return found, times, True
-        if times and moment <= times[-1]:  # a frame that replaces the one before, or goes back in time
+        if times and moment < times[-1] + 0.9 / limits.fps:  # too many a second, or back in time
             continue
         picture = _small_rgb(frame, limits.side)
         shape = shape or picture.shape

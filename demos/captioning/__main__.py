@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per photo on standard output")
     parser.add_argument("--jsonl", metavar="FILE", help='bulk: one request like {"image": "a.jpg"} per line; - = stdin')
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
+    parser.add_argument("--ray", type=int, metavar="WORKERS", help="on so many processes of Ray, or of a cluster")
     parser.add_argument("--batch-size", type=int, default=8, help="photos at a time (default: %(default)s)")
     parser.add_argument("--beam-size", type=int, help="default: 5")
     parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per word")
@@ -66,7 +68,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from demos.captioning.predict import CaptioningOptions, CaptioningPredictor
+    from demos.captioning.predict import CaptioningOptions
 
     if bool(options.inputs) == bool(options.jsonl):
         raise InputError("Name photos or a folder of photos, or a file of requests with --jsonl.")
@@ -78,15 +80,29 @@ def _predict(options: argparse.Namespace) -> int:
     if options.jsonl:
         with open_lines(options.jsonl) as lines:
             requests = ({**chosen, **r} if isinstance(r, dict) else r for r in read_requests(lines, ["image"], names))
-            predictor = CaptioningPredictor.from_pretrained(options.checkpoint)
-            return write_answers(_answers(predictor, requests, options.batch_size))
+            return write_answers(_served(options, requests))
     photos = list(_photos(options.inputs))
-    predictor = CaptioningPredictor.from_pretrained(options.checkpoint)
     requests = ({"image": str(photo), **chosen} for photo in photos)
-    answers = _with_progress(_answers(predictor, requests, options.batch_size), len(photos))
+    answers = _with_progress(_served(options, requests), len(photos))
     if options.json:
         return write_answers(answers)
     return max(_print(photo, answer) for photo, answer in zip(photos, answers, strict=True))
+
+
+def _served(options: argparse.Namespace, requests: Iterable[dict | InputError]) -> Iterator[Answer]:
+    """Answers in the order of the requests, from this process or from Ray's."""
+    load = partial(_answerer, options.checkpoint, options.batch_size)
+    if options.ray is None:
+        return load()(requests)
+    from core.cluster import answer_on_ray
+
+    return answer_on_ray(load, requests, options.ray, options.batch_size)
+
+
+def _answerer(checkpoint: str | None, batch_size: int) -> Callable[[Iterable[dict | InputError]], Iterator[Answer]]:
+    from demos.captioning.predict import CaptioningPredictor
+
+    return partial(_answers, CaptioningPredictor.from_pretrained(checkpoint), batch_size=batch_size)
 
 
 def _photos(inputs: Iterable[str]) -> Iterator[Path]:

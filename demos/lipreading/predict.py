@@ -18,13 +18,12 @@ from torch import Tensor
 from core.checkpoint import checkpoint_folder
 from core.ctc import SlotGrammar, align, prefix_beam_search
 from core.errors import InputError
-from core.video import DEFAULT_LIMITS, Video, VideoLimits, load_video
+from core.video import Video, load_video
 from demos.lipreading.data import crop_drawn, grid_slots
 from demos.lipreading.model import Lipreader, LipReading, normalise
 from demos.lipreading.mouth import Face, crop_boxes, crop_mouth, find_face
 
 MODELS = ("words", "grid", "animated")
-_LONGEST = 10.0  # seconds
 _WORD_SECONDS = 2.0  # the longest clip of MIRACL-VC1 has 27 frames, 1.8 seconds
 
 
@@ -136,7 +135,7 @@ class LipreadingPredictor:
         options = options or LipreadingOptions()
         start = time.perf_counter()
         model = self.model(options.model)
-        clip = video if isinstance(video, Video) else load_video(video, limits())
+        clip = video if isinstance(video, Video) else load_video(video)
         crops = crop(clip, model)
         reading = read(model, crops.mouths)
         return _answer(model, reading, crops, options, start)
@@ -155,11 +154,6 @@ class LipreadingPredictor:
             (gradient,) = torch.autograd.grad(best, clip)
         heat = _blur((gradient * clip).abs()[0])
         return (heat / heat.max().clamp(min=1e-9)).detach().numpy()
-
-
-def limits() -> VideoLimits:
-    """What a clip to read may cost."""
-    return VideoLimits(seconds=_LONGEST, side=DEFAULT_LIMITS.side)
 
 
 def crop(video: Video, model: Lipreader) -> Crops:

@@ -29,7 +29,8 @@ MODELS = (
     ("Drawn mouths", "animated"),
 )
 ABOUT = {
-    "words": "It knows 10 words and 10 phrases of MIRACL-VC1, and was tested on people whom it had never seen: ",
+    "words": "It knows ten words and ten phrases of MIRACL-VC1, such as “hello”, “stop”, “thank you”, “how are you”, "
+    "and was tested on people whom it had never seen.",
     "grid": "It knows the mouth of ONE speaker, s1 of GRID, and his commands of six words, such as “place blue at f "
     "two now”. Of anybody else's lips it reads little.",
     "animated": "It was trained on mouths that this app draws itself, and reads those only.",
@@ -53,11 +54,7 @@ def warm_up() -> None:
 
 def about(model: str) -> str:
     """What the chosen network can be expected to read."""
-    text = ABOUT[model]
-    if model == "words":
-        config = predict_module("lipreading").get_predictor().model("words").config
-        text += ", ".join(config.vocabulary) + "."
-    return f'<p class="looked">{escape(text)}</p>'
+    return f'<p class="looked">{escape(ABOUT[model])}</p>'
 
 
 def read_clip(video: str | None, model: str, grammar: bool) -> tuple[str, Image.Image | None, str]:
@@ -226,7 +223,7 @@ def build() -> None:
         with gr.Column(scale=5):
             video = video_input(label="Clip of somebody speaking", elem_id="lipreading-video", height=260)
             model = gr.Radio(list(MODELS), value="words", label="Read as", elem_id="lipreading-model")
-            known = gr.HTML(elem_id="lipreading-about")
+            known = gr.HTML(about("words"), elem_id="lipreading-about")
             grammar = gr.Checkbox(False, label="Only commands of GRID's grammar (sentences)")
             with gr.Group():
                 first = gr.Textbox(label="Or let a drawn mouth say", placeholder="place blue by f two now",

@@ -105,6 +105,12 @@ def test_a_phones_rotation_is_undone(turn, corner):
     assert blue > red + 50
 
 
+def test_of_many_frames_a_second_some_are_left_out():
+    video = load_video(clip(pictures(40), fps=120))
+    assert video.fps == pytest.approx(30, rel=0.15)
+    assert video.times[-1] == pytest.approx(40 / 120, abs=0.04)
+
+
 def test_large_pictures_are_shrunk():
     frames = load_video(clip(pictures(3, 720, 1280)), VideoLimits(side=320)).frames
     assert frames.shape == (3, 180, 320, 3)
