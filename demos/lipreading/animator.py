@@ -129,13 +129,13 @@ Segment = tuple[str, float, float]  # viseme, from, to (seconds)
 def _timing(
     words: list[Pronunciation], person: DrawnSpeaker, random: np.random.Generator
 ) -> tuple[list[Segment], list[tuple[float, float]], float]:
-    """Vowels are longer than consonants, the last word is slower, and no two takes are alike."""
+    """Vowels are longer than consonants, letters are spelled out, the last word is slower, no two takes are alike."""
     now = random.uniform(0.2, 0.5)
     segments: list[Segment] = [("rest", 0.0, now)]
     spans = []
     for number, word in enumerate(words):
         start = now
-        slow = 1.15 if number == len(words) - 1 else 1.0
+        slow = 1.6 if len(word.word) == 1 else 1.15 if number == len(words) - 1 else 1.0
         for phoneme in word.phonemes:
             for part in GLIDES.get(phoneme, (phoneme,)):
                 base = 0.085 if phoneme not in VOWELS else 0.085 if phoneme in GLIDES else 0.13

@@ -70,11 +70,12 @@ def clip_loss(model: nn.Module, batch: dict[str, Tensor], carry: None, smoothing
     return Loss(F.cross_entropy(reading.logits.float(), batch["words"], label_smoothing=smoothing))
 
 
-def sentence_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
+def sentence_loss(model: nn.Module, batch: dict[str, Tensor], carry: None, frame_weight: float = 1.0) -> Loss:
     """CTC of the sentence plus cross-entropy of the word at every frame, both a mean over frames.
 
     CTC alone first learns to say nothing at all, and finds out what a word looks like only after hours. Told which word
-    is being spoken at each frame, the same layer puts the sentence on one path, and CTC need only refine its edges.
+    is being spoken at each frame, the same layer puts the sentence on one path. What is then left to CTC alone
+    (`frame_weight` 0) is to be sure of a word's presence where the frames at its edges are not.
     """
     reading = model(batch["clips"], batch["lengths"])
     logprobs = reading.logits.float().log_softmax(2).transpose(0, 1)
@@ -83,17 +84,17 @@ def sentence_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Lo
     )
     ctc = (ctc / batch["lengths"]).mean()
     frames = F.cross_entropy(reading.frames.float().flatten(0, 1), batch["spoken"].flatten(), ignore_index=-100)
-    return Loss(ctc + frames, {"ctc": ctc.item(), "frames": frames.item()})
+    return Loss(ctc + frame_weight * frames, {"ctc": ctc.item(), "frames": frames.item()})
 
 
 def teach(
     model: Lipreader, clips: Sequence[Clip], evaluate: Callable | None, config: TrainingConfig, folder: Path,
-    batch_size: int, how: Augmentation, resume: bool = False,
+    batch_size: int, how: Augmentation, resume: bool = False, frame_weight: float = 1.0,
 ) -> list[dict]:  # fmt: skip
     """Train on clips and keep the best by `evaluate` in folder/best; returns the log."""
     examples = Examples(clips, model.config.vocabulary, how)
     loader = DataLoader(examples, batch_size, shuffle=True, drop_last=len(clips) > batch_size, collate_fn=collate)
-    loss = clip_loss if model.config.readout == "clip" else sentence_loss
+    loss = clip_loss if model.config.readout == "clip" else partial(sentence_loss, frame_weight=frame_weight)
     save = partial(_save, folder / "best")
     return train(model, loader, loss, config, folder, evaluate, save, resume=resume)
 
@@ -189,6 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--imagenet", default="", help="an encoder of core.encoders instead of the small CNN")
+    parser.add_argument("--frame-weight", type=float, default=1.0, help="0: sentences by CTC alone, for a last stage")
     parser.add_argument("--gentle", action="store_true", help="weaker augmentation, for a last stage")
     parser.add_argument("--all-speakers", action="store_true", help="words: train on the dev speakers too")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
@@ -224,4 +226,14 @@ def main(options: argparse.Namespace) -> None:
         model = Lipreader.from_pretrained(options.start)
     if not clips or not dev:
         raise InputError("There are no clips to train on or to measure by.")
-    teach(model, clips, partial(dev_scores, clips=dev), config, options.out, options.batch_size, how, options.resume)
+    teach(
+        model,
+        clips,
+        partial(dev_scores, clips=dev),
+        config,
+        options.out,
+        options.batch_size,
+        how,
+        options.resume,
+        options.frame_weight,
+    )
