@@ -15,14 +15,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent an
 import gradio as gr
 
 from core.errors import UnrolledError
-from demos import DEMOS, start
+from demos import DEMOS, i18n, start
+from demos.page import Page
 from demos.widgets import INTERNAL
 
-INTRODUCTION = """
-<header class="introduction"><h1>Unrolled</h1>
-<p>Recurrent networks at work, and what happens inside them while they are.</p></header>
-"""
-KEEP_SECONDS = 3600  # how long uploads and results stay on disk
+PROMISE = i18n.both("Recurrent networks at work, and what happens inside them while they are.")
+INTRODUCTION = f'<header class="introduction"><h1>Unrolled</h1><p>{PROMISE}</p></header>'
+KEEP_SECONDS = int(os.environ.get("UNROLLED_KEEP_SECONDS", "3600"))  # how long uploads and results stay on disk
 MAX_UPLOAD = "60mb"  # as core.video.VideoLimits.file_bytes; core.media takes less
 MAX_WAITING = 64  # visitors in the queue; the next one is asked to come back later
 
@@ -37,14 +36,15 @@ def tabs() -> list[ModuleType]:
 
 def build() -> gr.Blocks:
     """The page, ready to launch."""
-    with gr.Blocks(title="Unrolled", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as page:
+    with Page(title="Unrolled", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as page:
         gr.HTML(INTRODUCTION, padding=False)
         with gr.Tabs(overflow_behavior="wrap") as bar:  # on a telephone too, every tab is in sight
-            with gr.Tab(start.TITLE, id="start"):
+            with gr.Tab(start.TITLE, id="start", elem_id="tab-start"):
                 start.build(tabs())
             for name, tab in zip(DEMOS, tabs(), strict=True):
-                with gr.Tab(tab.TITLE, id=name):
+                with gr.Tab(tab.TITLE, id=name, elem_id=f"tab-{name}"):
                     tab.build()
+        i18n.mark(page)
         page.load(tab_of_link, outputs=bar, **INTERNAL, queue=False, show_progress="hidden")
     return page.queue(max_size=MAX_WAITING)
 
@@ -79,6 +79,7 @@ def launch(page: gr.Blocks, host: str | None = None, port: int | None = None) ->
         ssr_mode=False,  # would need Node.js
         prevent_thread_lock=True,
         footer_links=["api", "settings"],
+        i18n=i18n.translations(),
     )
 
 

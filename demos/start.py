@@ -6,17 +6,22 @@ from types import ModuleType
 
 import gradio as gr
 
+from demos import DEMOS
+from demos.i18n import both
+
 TITLE = "Start"
 
-_WORDS = """
-<p>Here recurrent neural networks look at photos, answer, translate, judge, write and read lips, each trained by
-this project's own code and small enough for a laptop. Every tab is one of them: give it something of your own, and
-see beside its answer what went on inside. What you upload stays on the machine that runs this page, and is deleted
-within two hours.</p>
-"""
+_WORDS = (
+    both(
+        "Here recurrent neural networks look at photos, answer, translate, judge, write and read lips, each trained "
+        "by this project's own code and small enough for a laptop."
+    ),
+    both("Every tab is one of them: give it something of your own, and see beside its answer what went on inside."),
+    both("What you upload stays on the machine that runs this page, and is deleted within two hours."),
+)
 
 # The colours are the page's own variables, so that the picture is right in light and dark.
-_PICTURE = """
+_PICTURE = f"""
 <svg viewBox="0 0 720 190" role="img" aria-label="An encoder turns a photo, a sentence or a clip into a memory; a
 decoder made of LSTM cells looks at the memory and gives one word after another.">
 <defs><marker id="tip" markerWidth="7" markerHeight="7" refX="6" refY="3.5" orient="auto">
@@ -31,12 +36,13 @@ decoder made of LSTM cells looks at the memory and gives one word after another.
  H650"/><path d="M516,60 V30"/><path d="M598,60 V30"/><path d="M680,60 V30"/>
 <path d="M417,136 C440,176 500,176 515,128" class="look"/><path d="M417,136 C450,190 580,190 597,128" class="look"/>
 <path d="M417,136 C460,204 660,204 679,128" class="look"/></g></g>
-<g fill="currentColor" font-size="14" text-anchor="middle"><text x="65" y="88">photo, text</text>
-<text x="65" y="108">or clip</text><text x="225" y="88">encoder</text><text x="225" y="108">CNN or LSTM</text>
-<text x="381" y="36">memory</text><text x="516" y="97">LSTM</text><text x="598" y="97">LSTM</text>
+<g fill="currentColor" font-size="14" text-anchor="middle"><text x="65" y="88">{both("photo, text", "tspan")}</text>
+<text x="65" y="108">{both("or clip", "tspan")}</text><text x="225" y="88">{both("encoder", "tspan")}</text>
+<text x="225" y="108">{both("CNN or LSTM", "tspan")}</text>
+<text x="381" y="36">{both("memory", "tspan")}</text><text x="516" y="97">LSTM</text><text x="598" y="97">LSTM</text>
 <text x="680" y="97">LSTM</text><text x="516" y="20">a</text><text x="598" y="20">dog</text>
 <text x="680" y="20">runs</text>
-<text x="458" y="82" font-size="12">attention</text></g></svg>
+<text x="458" y="82" font-size="12">{both("attention", "tspan")}</text></g></svg>
 """
 
 # Opens the tab, waits until it is laid out, and clicks on its first example.
@@ -44,8 +50,7 @@ _SHOW = """
 element.addEventListener('click', (event) => {
     const button = event.target.closest('button[data-tab]');
     if (!button) return;
-    const tabs = [...document.querySelectorAll('button[role=tab]')];
-    tabs.find((tab) => tab.textContent.trim() === button.dataset.tab)?.click();
+    document.querySelector(`button[role=tab]#tab-${button.dataset.tab}-button`)?.click();
     const until = Date.now() + 20000;
     const timer = setInterval(() => {
         const target = document.querySelector(button.dataset.click);
@@ -63,9 +68,9 @@ element.addEventListener('click', (event) => {
 def build(tabs: Sequence[ModuleType]) -> None:
     """Lay out the tab. Called inside the gr.Tab."""
     cards = "".join(
-        f'<li><h3>{escape(tab.TITLE)}</h3><p>{escape(tab.PROMISE)}</p><button type="button" '
-        f'data-tab="{escape(tab.TITLE)}" data-click="{escape(tab.FIRST_CLICK)}">Show an example'
-        f'<span class="unseen"> of {escape(tab.TITLE)}</span></button></li>'
-        for tab in tabs
+        f'<li><h3>{both(tab.TITLE)}</h3><p>{both(tab.PROMISE)}</p><button type="button" data-tab="{name}" '
+        f'data-click="{escape(tab.FIRST_CLICK)}">{both("Show an example")}'
+        f'<span class="unseen">: {both(tab.TITLE)}</span></button></li>'
+        for name, tab in zip(DEMOS, tabs, strict=True)
     )
-    gr.HTML(f'{_WORDS}{_PICTURE}<ul class="cards">{cards}</ul>', js_on_load=_SHOW, elem_id="start")
+    gr.HTML(f'<p>{" ".join(_WORDS)}</p>{_PICTURE}<ul class="cards">{cards}</ul>', js_on_load=_SHOW, elem_id="start")

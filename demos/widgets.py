@@ -1,6 +1,7 @@
 """Pieces of the page that the tabs share: a photo from the visitor, words as buttons, errors as sentences."""
 
 import importlib
+import itertools
 import json
 import math
 import threading
@@ -16,6 +17,7 @@ from gradio.data_classes import FileData, ImageData, ListFiles
 from gradio.utils import get_upload_folder
 
 from core.errors import UnrolledError
+from demos.i18n import both
 
 # All networks use every core, so one request at a time is quickest for everybody. (The longer ones wait elsewhere.)
 NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
@@ -23,6 +25,7 @@ NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
 INTERNAL = {"api_visibility": "private"}
 
 _IMPORTING = threading.Lock()
+_TABLES = itertools.count()  # each needs a name that no other on the page has
 
 
 def predict_module(task: str) -> ModuleType:
@@ -118,10 +121,10 @@ element.addEventListener('click', (event) => {
     trigger('click', {sequence: Number(button.dataset.sequence), word: button.dataset.word});
 });
 """
-LEGEND = (
-    '<p class="legend">Each word is tinted by its probability: <span class="scale" aria-hidden="true"></span> '
-    "from a guess to certain.</p>"
+_TINTED = both(
+    'Each word is tinted by its probability: <span class="scale" aria-hidden="true"></span> from a guess to certain.'
 )
+LEGEND = f'<p class="legend">{_TINTED}</p>'
 
 
 def word_spans(words: Sequence[str], logprobs: Sequence[float]) -> str:
@@ -147,11 +150,13 @@ def _probability(logprob: float) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """An HTML table. Caption and cells are HTML already, so escape what somebody typed."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in header)
+    """An HTML table. Header, caption and cells are HTML already, so escape what somebody typed."""
+    name = f"table-{next(_TABLES)}"
+    head = "".join(f'<th scope="col">{title}</th>' for title in header)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     return (
-        f'<div class="table" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f'<div class="table" tabindex="0" role="region" aria-labelledby="{name}"><table><caption id="{name}">{caption}'
+        "</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

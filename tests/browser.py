@@ -18,11 +18,12 @@ _ELSEWHERE = re.compile(r"https?://(?!127\.0\.0\.1|localhost)")
 
 
 @contextmanager
-def open_page(url: str, width: int = 1280, height: int = 900) -> Iterator[Page]:
+def open_page(url: str, width: int = 1280, height: int = 900, locale: str = "en-US") -> Iterator[Page]:
     """A Playwright page of `width` x `height` CSS pixels at a local `url`, in a browser with an empty profile.
 
-    Nothing is fetched from any other machine: what the tests see works without a network. The test fails where
-    Chromium is missing, and where a script of the page ends in an uncaught error.
+    `locale` is the language that the visitor's browser asks for. Nothing is fetched from any other machine: what the
+    tests see works without a network. The test fails where Chromium is missing, and where a script of the page ends in
+    an uncaught error.
     """
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
@@ -31,7 +32,7 @@ def open_page(url: str, width: int = 1280, height: int = 900) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_OPTIONS, chromium_sandbox=False)
         try:
-            page = browser.new_page(viewport={"width": width, "height": height})
+            page = browser.new_page(viewport={"width": width, "height": height}, locale=locale)
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.route(_ELSEWHERE, _refuse)

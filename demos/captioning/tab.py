@@ -14,6 +14,7 @@ from PIL import Image
 from core.errors import InputError, UnrolledError
 from core.metrics import caption_scores, java_available
 from demos.captioning import compare
+from demos.i18n import both
 from demos.widgets import (
     INTERNAL,
     LEGEND,
@@ -41,8 +42,11 @@ FIRST_CLICK = "#examples .gallery-item"  # what the first tab clicks on to show 
 KEEP_SECONDS = 3600  # how long a session's attention stays in memory
 END = "<eos>"
 
-HELLO = '<p class="hello">Choose a photo: the captions appear here, best first, and a click on a word shows where the \
-network looked while it wrote it.</p>'
+_HELLO = both(
+    "Choose a photo: the captions appear here, best first, and a click on a word shows where the network looked while "
+    "it wrote it."
+)
+HELLO = f'<p class="hello">{_HELLO}</p>'
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
     if with_meteor:
         scores |= caption_scores(hypothesis, [own], ("METEOR",))
     rows = [(name, f"{value:.1f}") for name, value in scores.items()]
-    return table(("metric", "percent"), rows, f"“{escape(hypothesis[0])}” against yours")
+    header = (both("metric"), both("percent"))
+    return table(header, rows, both("“{caption}” against yours", caption=escape(hypothesis[0])))
 
 
 @explained
@@ -124,11 +129,12 @@ def show_ranking(photo: str | None, captions: str) -> str:
             word_spans([token.text for token in caption.tokens[:-1]], [t.logprob for t in caption.tokens[:-1]]),
             f"{caption.logprob:.2f}",
             f"{caption.logprob / len(caption.tokens):.2f}",
-            escape(", ".join(caption.unknown)) or "none",
+            escape(", ".join(caption.unknown)) or both("none"),
         )
         for place, caption in enumerate(ranked, start=1)
     ]
-    return table(("", "caption", "logprob", "per word", "unknown words"), rows, "Likeliest first")
+    header = ("", both("caption"), both("log-probability"), both("per word"), both("unknown words"))
+    return table(header, rows, both("Likeliest first"))
 
 
 @explained
@@ -137,10 +143,10 @@ def show_comparison(photo: str | None, beam_size: int, length_penalty: float, ma
     other = compare.caption_with_blip(photo)
     ours = _caption(photo, beam_size, length_penalty, max_length)
     rows = [
-        ("This LSTM", escape(ours.text), f"{ours.seconds:.2f}"),
+        (both("This LSTM"), escape(ours.text), f"{ours.seconds:.2f}"),
         (f"BLIP ({compare.BLIP})", escape(other.text), f"{other.seconds:.2f}"),
     ]
-    return table(("network", "caption", "seconds"), rows, "The same photo for both")
+    return table((both("network"), both("caption"), both("seconds")), rows, both("The same photo for both"))
 
 
 @served
@@ -192,13 +198,16 @@ def captions_html(result: "CaptioningResult", pressed: int, length_penalty: floa
         items.append(
             f'<li><div class="words" role="group" aria-label="{escape(caption.text)}">{buttons}</div>'
             f'<div class="facts"><span class="logprob">logprob {caption.logprob:.2f}</span>'
-            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">all words'
-            "</button></div></li>"
+            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">'
+            f"{both('all words')}</button></div></li>"
         )
     count = len(items)
     rule = f"logprob / length<sup>{length_penalty:g}</sup>" if length_penalty else "logprob"
-    found = f'<p class="time">{count} caption{"s" * (count > 1)} in {result.seconds:.2f} s, ranked by {rule}.</p>'
-    return f'<ol class="captions">{"".join(items)}</ol><div class="below">{LEGEND}{found}</div>'
+    found = both(
+        "{count} captions in {seconds:.2f} s, ranked by {rule}." if count > 1 else "1 caption in {seconds:.2f} s.",
+        count=count, seconds=result.seconds, rule=rule,
+    )  # fmt: skip
+    return f'<ol class="captions">{"".join(items)}</ol><div class="below">{LEGEND}<p class="time">{found}</p></div>'
 
 
 def attention_of(shown: Shown, number: int, word: int | None) -> tuple[Image.Image, str]:
@@ -212,7 +221,7 @@ def attention_of(shown: Shown, number: int, word: int | None) -> tuple[Image.Ima
     words = [_word(token.text) for token in caption.tokens]
     attention = caption.attention.astype(np.float32)  # (words, h, w)
     if word is None:
-        note = "Where the network looked for each word. The percentage is the photo's share of its attention."
+        note = both("Where the network looked for each word. The percentage is the photo's share of its attention.")
         return _picture(attention_sheet(photo, words, attention, caption.looked)), f'<p class="looked">{note}</p>'
     return attention_overlay(photo, attention[word]), _looked(words[word], caption.looked[word])
 
@@ -224,11 +233,12 @@ def _picture(figure: "Figure") -> Image.Image:
 
 
 def _looked(word: str, share: float) -> str:
-    return (
-        f'<p class="looked">For <strong>{escape(word)}</strong> it gave {share:.0%} of its attention to the photo and '
-        f"{1 - share:.0%} to what it had already written (the visual sentinel).</p>"
-        f'<div class="share" style="--share: {share:.3f}" aria-hidden="true"></div>'
-    )
+    told = both(
+        "For <strong>{word}</strong> it gave {photo:.0%} of its attention to the photo and {sentinel:.0%} to what it "
+        "had already written (the visual sentinel).",
+        word=escape(word), photo=share, sentinel=1 - share,
+    )  # fmt: skip
+    return f'<p class="looked">{told}</p><div class="share" style="--share: {share:.3f}" aria-hidden="true"></div>'
 
 
 def _word(token: str) -> str:
@@ -261,7 +271,7 @@ def build() -> None:
                 length_penalty = gr.Slider(
                     0, 2, 0.7, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
-                max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="words")
+                max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="in words")
                 again = gr.Button("Write captions", variant="primary")
             labels = gr.Label(num_top_classes=5, label="What the CNN alone sees", elem_id="labels")
         with gr.Column(scale=6):

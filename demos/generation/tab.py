@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from core.errors import InputError, UnrolledError
+from demos.i18n import both
 from demos.widgets import INTERNAL, NETWORK, explained, predict_module, problem, served
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ ABCJS = HERE / "abcjs" / "abcjs-basic-min.js"
 MAX_SHOWN = 4000  # pieces that a stream writes here: the command line writes longer texts
 MAX_READ = 1500  # characters whose hidden units are shown
 
-HELLO = (
-    '<p class="hello">Choose a corpus and a beginning, and press “Write”: the text appears here as it is written.</p>'
+_HELLO = both("Choose a corpus and a beginning, and press “Write”: the text appears here as it is written.")
+HELLO = f'<p class="hello">{_HELLO}</p>'
+_SURPRISE = both(
+    'Each piece is tinted by its surprise, -log of its probability: <span class="surprise-scale" '
+    'aria-hidden="true"></span> from expected to 5 nats and more.'
 )
-SURPRISE = (
-    '<p class="legend">Each piece is tinted by its surprise, -log of its probability: '
-    '<span class="surprise-scale" aria-hidden="true"></span> from expected to 5 nats and more.</p>'
-)
+SURPRISE = f'<p class="legend">{_SURPRISE}</p>'
 
 
 # --- what the events do: values in, values out -------------------------------------------------------------------
@@ -79,7 +80,8 @@ def show_following(corpus: str, prompt: str) -> str:
         f'<td><span class="bar" style="--share: {p:.4f}"></span></td><td class="number">{p:.1%}</td></tr>'
         for piece, p in found
     )
-    return f'<p class="time">What the network expects next</p><table class="bars"><tbody>{rows}</tbody></table>'
+    title = both("What the network expects next")
+    return f'<p class="time">{title}</p><table class="bars"><tbody>{rows}</tbody></table>'
 
 
 @explained
@@ -107,11 +109,12 @@ def show_units(corpus: str, text: str) -> str:
             for character, share in zip(characters[:600], shares[:600], strict=True)
         )
         layer, number = divmod(unit.number, size)
-        parts.append(
-            f"<h4>{escape(unit.signal.capitalize())}: unit {number} of layer {layer + 1}, correlation "
-            f'{unit.score:.2f}</h4><div class="written small" tabindex="0">{spans}</div>'
-        )
-    note = "Each unit was chosen on the first half of the text and scored on the second."
+        found = both(
+            "{signal}: unit {number} of layer {layer}, correlation {score:.2f}",
+            signal=escape(unit.signal.capitalize()), number=number, layer=layer + 1, score=unit.score,
+        )  # fmt: skip
+        parts.append(f'<h4>{found}</h4><div class="written small" tabindex="0">{spans}</div>')
+    note = both("Each unit was chosen on the first half of the text and scored on the second.")
     return f'<p class="time">{note}</p>{"".join(parts)}'
 
 
@@ -123,9 +126,14 @@ def show_score(text: str) -> str:
     if not found:
         return problem(InputError("There is no tune yet: choose the folk tunes and press Write."))
     bars = check_bars(found[0])
-    told = f"{bars.bars} bars, " + ("all complete." if bars.complete else f"{bars.wrong} that do not add up.")
+    told = both(
+        "The first tune: {bars} bars, all complete."
+        if bars.complete
+        else "The first tune: {bars} bars, {wrong} that do not add up.",
+        bars=bars.bars, wrong=bars.wrong,
+    )  # fmt: skip
     return (
-        f'<div data-abc="{escape(to_abc(found[0]))}"><p class="time">The first tune: {told}</p>'
+        f'<div data-abc="{escape(to_abc(found[0]))}"><p class="time">{told}</p>'
         '<button type="button" class="play" disabled>Play</button><div class="staves"></div></div>'
     )
 
@@ -141,7 +149,7 @@ def show_moments(corpus: str) -> str:
     for moment in json.loads(file.read_text(encoding="utf-8")):
         if corpus in moment["samples"]:
             loss = moment["losses"][corpus]
-            facts = f"After {moment['step']:,} steps: {loss:.2f} nats on the dev text"
+            facts = both("After {step:,} steps: {loss:.2f} nats on the dev text", step=moment["step"], loss=loss)
             parts.append(
                 f'<h4>{facts}</h4><div class="written small" tabindex="0">{escape(moment["samples"][corpus])}</div>'
             )
@@ -222,7 +230,7 @@ def build() -> None:
             written = gr.HTML(HELLO, elem_id="written")
             text = gr.Textbox(visible=False)
             with gr.Column(visible=False) as music:
-                waiting = '<p class="time">The score appears here when the tune is written.</p>'
+                waiting = f'<p class="time">{both("The score appears here when the tune is written.")}</p>'
                 score = gr.HTML(waiting, js_on_load=script, elem_id="score")
     with gr.Accordion("As it trained", open=False) as training:
         gr.Markdown("The same beginning, continued by the network at four moments of its training, temperature 0.7.")

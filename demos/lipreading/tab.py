@@ -10,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from core.errors import InputError, UnrolledError
+from demos.i18n import both
 from demos.widgets import INTERNAL, NETWORK, predict_module, problem, served, table, video_input, word_spans
 
 if TYPE_CHECKING:
@@ -19,21 +20,26 @@ if TYPE_CHECKING:
 TITLE = "Lipreading"
 PROMISE = "What a mouth says without its sound, and why “pat” and “bat” look alike."
 FIRST_CLICK = "#lipreading-examples tbody tr"  # what the first tab clicks on to show this one at work
-HELLO = (
-    '<p class="hello">Upload or record a clip of one word or short phrase, or let the drawn mouth say a sentence: here '
-    "appears what can be read from the lips alone.</p>"
+_HELLO = both(
+    "Upload or record a clip of one word or short phrase, or let the drawn mouth say a sentence: here appears what can "
+    "be read from the lips alone."
 )
+HELLO = f'<p class="hello">{_HELLO}</p>'
 MODELS = (
     ("Words and phrases, anybody's", "words"),
     ("Commands, one speaker's", "grid"),
     ("Drawn mouths", "animated"),
 )
 ABOUT = {
-    "words": "It knows ten words and ten phrases of MIRACL-VC1, such as “hello”, “stop”, “thank you”, “how are you”, "
-    "and was tested on people whom it had never seen.",
-    "grid": "It knows the mouth of ONE speaker, s1 of GRID, and his commands of six words, such as “place blue at f "
-    "two now”. Of anybody else's lips it reads little.",
-    "animated": "It was trained on mouths that this app draws itself, and reads those only.",
+    "words": both(
+        "It knows ten words and ten phrases of MIRACL-VC1, such as “hello”, “stop”, “thank you”, “how are you”, and "
+        "was tested on people whom it had never seen."
+    ),
+    "grid": both(
+        "It knows the mouth of ONE speaker, s1 of GRID, and his commands of six words, such as “place blue at f two "
+        "now”. Of anybody else's lips it reads little."
+    ),
+    "animated": both("It was trained on mouths that this app draws itself, and reads those only."),
 }
 SENTENCES = (
     ("place blue by f two now", "", 5),
@@ -54,7 +60,7 @@ def warm_up() -> None:
 
 def about(model: str) -> str:
     """What the chosen network can be expected to read."""
-    return f'<p class="looked">{escape(ABOUT[model])}</p>'
+    return f'<p class="looked">{ABOUT[model]}</p>'
 
 
 def read_clip(video: str | None, model: str, grammar: bool) -> tuple[str, Image.Image | None, str]:
@@ -84,7 +90,7 @@ def say(first: str, second: str, speaker: int, grammar: bool) -> tuple[str, str,
     except UnrolledError as error:
         return problem(error), "", None, ""
     html = "".join(
-        f'<p class="time">Said: {escape(" ".join(s.words))}</p>{result_html(r)}'
+        f'<p class="time">{both("Said: {words}", words=escape(" ".join(s.words)))}</p>{result_html(r)}'
         for s, r in zip(spoken, results, strict=True)
     )
     return clips_html(spoken), html, time_line_picture(results[0]), confusions_html(results[0])
@@ -118,16 +124,17 @@ def result_html(result: "LipreadingResult") -> str:
     """The best reading, the others with their log-probabilities, and notes."""
     words = [word.text for word in result.words if word.text]
     logprobs = [word.logprob for word in result.words if word.text]
-    best = word_spans(words, logprobs) if words else "nothing"
+    best = word_spans(words, logprobs) if words else both("nothing")
     rest = "".join(
-        f'<li><span class="text">{escape(h.text) or "nothing"}</span> <span class="logprob">{h.logprob:.2f}</span></li>'
+        f'<li><span class="text">{escape(h.text) or both("nothing")}</span> '
+        f'<span class="logprob">{h.logprob:.2f}</span></li>'
         for h in result.hypotheses
     )
     notes = "".join(f'<p class="looked">{escape(note)}</p>' for note in result.notes)
     return (
         f'<p class="answer">{best}</p>{notes}<ol class="readings">{rest}</ol>'
-        f'<div class="below"><p class="legend">log-probability of each reading</p>'
-        f'<p class="time">{len(result.frames)} frames, {result.seconds:.2f} s</p></div>'
+        f'<div class="below"><p class="legend">{both("log-probability of each reading")}</p>'
+        f'<p class="time">{both("{count} frames", count=len(result.frames))}, {result.seconds:.2f} s</p></div>'
     )
 
 
@@ -144,22 +151,21 @@ def clips_html(spoken: "list[Spoken]") -> str:
             f"<td>{escape(', '.join(p.visemes))}</td></tr>"
             for p in said
         )
-        guessed = (
-            f'<p class="looked">Said by their spelling: {escape(", ".join(clip.guessed))}.</p>' if clip.guessed else ""
-        )
+        spelt = both("Said by their spelling: {words}.", words=escape(", ".join(clip.guessed)))
+        guessed = f'<p class="looked">{spelt}</p>' if clip.guessed else ""
         label = escape(f"A drawn mouth says: {' '.join(clip.words)}", quote=True)
         parts.append(
             f'<figure class="drawn"><video src="{source}" controls loop muted autoplay playsinline '
             f'aria-label="{label}"></video><div class="table" tabindex="0" role="region" aria-label="Sounds">'
-            "<table><thead><tr><th>said</th>"
-            f"<th>phonemes</th><th>visemes: what can be seen</th></tr></thead><tbody>{cells}</tbody></table></div>"
+            f"<table><thead><tr><th>{both('said')}</th><th>{both('phonemes')}</th>"
+            f"<th>{both('visemes: what can be seen')}</th></tr></thead><tbody>{cells}</tbody></table></div>"
             f"{guessed}</figure>"
         )
     lesson = ""
     if len(spoken) == 2:
         visemes = [[v for p in pronounce(" ".join(clip.words)) for v in p.visemes] for clip in spoken]
         same = visemes[0] == visemes[1]
-        told = (
+        told = both(
             "Both are the same to the eye: every sound of the one looks like its partner in the other. No network, and "
             "no person, can tell them apart by the lips."
             if same
@@ -203,15 +209,18 @@ def confusions_html(result: "LipreadingResult") -> str:
     rows = []
     for word in dict.fromkeys(w.text for w in result.words if w.text):
         own = counts.get(word, {})
-        wrong = ", ".join(f"{escape(o) or 'nothing'} ({n})" for o, n in own.items() if o != word)
+        wrong = ", ".join(f"{escape(o) or both('nothing')} ({n})" for o, n in own.items() if o != word)
         for_it = ", ".join(
-            f"{escape(s) or 'nothing'} ({c[word]})" for s, c in counts.items() if word in c and s != word
+            f"{escape(s) or both('nothing')} ({c[word]})" for s, c in counts.items() if word in c and s != word
         )
-        rows.append([escape(word), f"{own.get(word, 0)} of {sum(own.values())}", wrong or "-", for_it or "-"])
+        rows.append([escape(word), f"{own.get(word, 0)} / {sum(own.values())}", wrong or "-", for_it or "-"])
     if not rows:
         return ""
-    caption = f"These words in the test set ({escape(entry['data'])}, {entry['clips']} clips)"
-    return table(["said", "read right", "taken for", "others taken for it"], rows, caption)
+    caption = both(
+        "These words in the test set ({data}, {clips} clips)", data=escape(entry["data"]), clips=entry["clips"]
+    )
+    header = (both("said"), both("read right"), both("taken for"), both("others taken for it"))
+    return table(header, rows, caption)
 
 
 # --- the page ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from core.errors import InputError, UnrolledError
+from demos.i18n import both
 from demos.widgets import INTERNAL, NETWORK, explained, file_input, photo_input, predict_module, problem, served, table
 
 if TYPE_CHECKING:
@@ -21,7 +22,18 @@ SHOWN_LINES = 200
 LONGEST_WORD = 60  # letters that are shown of one
 LANGUAGES = [("by its script", "auto"), ("English", "english"), ("Korean", "korean")]
 
-HELLO = '<p class="hello">Type a review, or click an example: the judgement appears here and moves with every word.</p>'
+_HELLO = both("Type a review, or click an example: the judgement appears here and moves with every word.")
+HELLO = f'<p class="hello">{_HELLO}</p>'
+_LEGEND = both(
+    'Each word by what leaving it out would change: <span class="against">speaks for negative</span> <span '
+    'class="for">speaks for positive</span>'
+)
+# How the classes are called on the page.
+_NAMES = {
+    "very negative": both("very negative"), "negative": both("negative"), "neutral": both("neutral"),
+    "positive": both("positive"), "very positive": both("very positive"), "not judged": both("not judged"),
+}  # fmt: skip
+_VERDICTS = {"negative": both("Negative"), "positive": both("Positive")}
 EXAMPLES = [
     "The plot is not bad at all.",
     "This is not a good film.",
@@ -106,17 +118,16 @@ def sentiment(text: str, language: str = "auto", explain: bool = True) -> dict[s
 def judgement_html(result: "SentimentResult") -> str:
     """The whole answer to one text."""
     parts = [
-        f'<p class="verdict {result.label}"><strong>{result.label.capitalize()}</strong> '
+        f'<p class="verdict {result.label}"><strong>{_VERDICTS[result.label]}</strong> '
         f"<span>{result.probability:.0%}</span></p>",
         bars_html(list((result.fine or result.classes).items())),
         f'<div class="words" role="group" aria-label="Words">{words_html(result.tokens)}</div>',
-        '<p class="legend">Each word by what leaving it out would change: <span class="against">speaks for negative'
-        '</span> <span class="for">speaks for positive</span></p>',
+        f'<p class="legend">{_LEGEND}</p>',
     ]
     if result.steps:
         parts.append(line_html([word.text for word in result.tokens], result.steps))
-    language = "English" if result.language == "english" else "Korean"
-    parts.append(f'<p class="time">{language} network, {result.seconds:.2f} s.</p>')
+    network = both("English network") if result.language == "english" else both("Korean network")
+    parts.append(f'<p class="time">{network}, {result.seconds:.2f} s</p>')
     return f'<div class="judgement">{"".join(parts)}</div>'
 
 
@@ -124,7 +135,7 @@ def bars_html(values: Sequence[tuple[str, float]], as_counts: bool = False) -> s
     """Horizontal bars from worst to best; as_counts: the values are numbers of texts."""
     total = sum(value for _, value in values) or 1
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
+        f'<tr><th scope="row">{_NAMES.get(name, escape(name))}</th>'
         f'<td><span class="bar" style="--share: {value / total:.4f}"></span></td>'
         f'<td class="number">{f"{value:,}" if as_counts else f"{value:.1%}"}</td></tr>'
         for name, value in values
@@ -173,7 +184,7 @@ def line_html(words: Sequence[str], steps: Sequence[float], width: int = 640, he
     label = f"Probability of positive after each word, from {steps[0]:.0%} to {steps[-1]:.0%}"
     return (
         f'<figure class="running"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
-        f"{''.join(parts)}</svg><figcaption>Probability of “positive” after each word</figcaption></figure>"
+        f"{''.join(parts)}</svg><figcaption>{both('Probability of “positive” after each word')}</figcaption></figure>"
     )
 
 
@@ -194,10 +205,12 @@ def lines_html(texts: Sequence[str], results: "Sequence[SentimentResult | InputE
         if isinstance(result, InputError):
             rows.append((short, escape(str(result)), ""))
         else:
-            rows.append((short, result.label, f"{result.probability:.2f}"))
-    count = f"{len(texts):,} text{'s' * (len(texts) != 1)}"
-    caption = count if len(texts) <= SHOWN_LINES else f"The first {SHOWN_LINES} of {count}"
-    return table(("text", "label", "probability"), rows, caption)
+            rows.append((short, _NAMES[result.label], f"{result.probability:.2f}"))
+    if len(texts) > SHOWN_LINES:
+        caption = both("The first {shown} of {count:,} texts", shown=SHOWN_LINES, count=len(texts))
+    else:
+        caption = both("{count} texts" if len(texts) > 1 else "1 text", count=len(texts))
+    return table((both("text"), both("label"), both("probability")), rows, caption)
 
 
 # --- the page ----------------------------------------------------------------------------------------------------

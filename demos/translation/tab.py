@@ -11,6 +11,7 @@ from PIL import Image
 
 from core.errors import InputError, UnrolledError
 from core.metrics import bleu, chrf
+from demos.i18n import both
 from demos.widgets import (
     INTERNAL,
     LEGEND,
@@ -36,11 +37,15 @@ LANGUAGES = [("English", "en"), ("German", "de"), ("French", "fr"), ("Czech", "c
 SHOWN_CHARACTERS = 8000  # of a translation as word buttons; a longer one is shown as plain text
 END = "<eos>"
 
-HELLO = (
-    '<p class="hello">Type a sentence, or click an example: the translations appear here, best first, and a click on \
-a word shows which words of yours it came from.</p><p class="hello">German and Czech were learnt from descriptions of \
-photos alone, French from everyday sentences too: that is what each can translate.</p>'
+_HELLO = both(
+    "Type a sentence, or click an example: the translations appear here, best first, and a click on a word shows which "
+    "words of yours it came from."
 )
+_LEARNT = both(
+    "German and Czech were learnt from descriptions of photos alone, French from everyday sentences too: that is what "
+    "each can translate."
+)
+HELLO = f'<p class="hello">{_HELLO}</p><p class="hello">{_LEARNT}</p>'
 EXAMPLES = [
     ["A little girl is climbing into a wooden playhouse.", "en", "de"],
     ["Zwei Hunde spielen am Strand mit einem Ball.", "de", "en"],
@@ -113,7 +118,8 @@ def show_scores(shown: Shown | None, references: str) -> str:
     hypothesis = " ".join(shown.translations[0].text.split())
     scores = (("BLEU", bleu([hypothesis], [own])), ("chrF", chrf([hypothesis], [own])))
     rows = [(name, f"{score.value:.1f}", f"<code>{escape(score.signature)}</code>") for name, score in scores]
-    return table(("metric", "percent", "sacreBLEU signature"), rows, f"“{escape(hypothesis)}” against yours")
+    header = (both("metric"), both("percent"), both("sacreBLEU signature"))
+    return table(header, rows, both("“{caption}” against yours", caption=escape(hypothesis)))
 
 
 @served
@@ -176,14 +182,20 @@ def translations_html(result: "TranslationResult", length_penalty: float) -> str
             words = f'<div class="words" role="group" aria-label="{escape(each.text)}">{buttons}</div>'
         items.append(
             f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>'
-            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">alignment'
-            "</button></div></li>"
+            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">'
+            f"{both('alignment')}</button></div></li>"
         )
     count = len(items)
     power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
     rule = f"logprob / length{power}" if length_penalty else "logprob"
-    found = f'<p class="time">{count} translation{"s" * (count > 1)} in {result.seconds:.2f} s, ranked by {rule}.</p>'
-    return f'<ol class="captions translations">{"".join(items)}</ol><div class="below">{LEGEND}{found}</div>'
+    found = both(
+        "{count} translations in {seconds:.2f} s, ranked by {rule}."
+        if count > 1
+        else "1 translation in {seconds:.2f} s.",
+        count=count, seconds=result.seconds, rule=rule,
+    )  # fmt: skip
+    below = f'<div class="below">{LEGEND}<p class="time">{found}</p></div>'
+    return f'<ol class="captions translations">{"".join(items)}</ol>{below}'
 
 
 def words_of(each: "Translation") -> tuple[list[str], list[float]]:
@@ -206,14 +218,14 @@ def alignment_of(shown: Shown, number: int, word: int) -> tuple[Image.Image | No
         place += 1
     chosen = alignments[place]
     if not chosen.source or not chosen.target:
-        return None, '<p class="looked">Nothing was translated here, so there is nothing to align.</p>'
+        nothing = both("Nothing was translated here, so there is nothing to align.")
+        return None, f'<p class="looked">{nothing}</p>'
     figure = alignment_matrix(chosen.weights, _short(chosen.source), _short(chosen.target))
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    sentence = f" Sentence {place + 1} of {len(alignments)}." if len(alignments) > 1 else ""
-    note = (
-        f"Each row is a word of the translation; the darker a cell, the more it looked at that word of yours.{sentence}"
-    )
+    note = both("Each row is a word of the translation; the darker a cell, the more it looked at that word of yours.")
+    if len(alignments) > 1:
+        note += " " + both("Sentence {place} of {count}.", place=place + 1, count=len(alignments))
     return Image.open(buffer).convert("RGB"), f'<p class="looked">{note}</p>'
 
 
@@ -231,14 +243,15 @@ def beam_html(trace: "BeamTrace") -> str:
             _beam_cell(word, logprob, slot == step.winner, slot in goes_on)
             for slot, (word, logprob) in enumerate(zip(trace.words[number], step.logprobs, strict=True))
         ]
-        ended = ", ".join(f"beam {parent + 1} ({logprob:.2f})" for parent, logprob in step.ended)
+        ended = ", ".join(f"{both('beam')} {parent + 1} ({logprob:.2f})" for parent, logprob in step.ended)
         rows.append((str(number + 1), *cells, ended))
-    header = ("step", *(f"beam {slot + 1}" for slot in range(len(trace.words[0]))), "ended")
-    about = (
-        '<p class="looked">Each cell is the token that a hypothesis took and its log-probability so far. Outlined: the '
-        "winner's way. Pale: nothing grew from it. A hypothesis ends when it takes the end mark.</p>"
+    header = (both("step"), *(f"{both('beam')} {slot + 1}" for slot in range(len(trace.words[0]))), both("ended"))
+    about = both(
+        "Each cell is the token that a hypothesis took and its log-probability so far. Outlined: the winner's way. "
+        "Pale: nothing grew from it. A hypothesis ends when it takes the end mark."
     )
-    return f'<div class="beams">{table(header, rows, f"The winner: “{escape(trace.best)}”")}{about}</div>'
+    grown = table(header, rows, both("The winner: “{text}”", text=escape(trace.best)))
+    return f'<div class="beams">{grown}<p class="looked">{about}</p></div>'
 
 
 def _beam_cell(piece: str, logprob: float, won: bool, goes_on: bool) -> str:

@@ -10,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from core.errors import UnrolledError
+from demos.i18n import both
 from demos.widgets import INTERNAL, NETWORK, photo_input, predict_module, problem, served
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ TITLE = "Questions"
 PROMISE = "Answers about a photo, beside what it would have said without looking."
 FIRST_CLICK = "#vqa-examples tbody tr"  # what the first tab clicks on to show this one at work
 
-HELLO = '<p class="hello">Choose a photo and ask about it in plain English. Beside each answer stands what the same \
-network would say without the photo: how much of it did it see, and how much did it guess from the question?</p>'
+_HELLO = both(
+    "Choose a photo and ask about it in plain English. Beside each answer stands what the same network would say "
+    "without the photo: how much of it did it see, and how much did it guess from the question?"
+)
+HELLO = f'<p class="hello">{_HELLO}</p>'
 HOPS = ("first look", "second look", "third look")
 _TYPE_NAMES = {"color": "colour"}
 
@@ -78,21 +82,25 @@ def answers_html(result: "VQAResult") -> str:
     """The answers as a list of bars: with the photo above, without it below, and the difference."""
     items = "".join(_bars(answer) for answer in result.answers)
     kind = _TYPE_NAMES.get(result.question_type, result.question_type)
-    article = "an" if kind[0] in "aeio" else "a"
-    blind = (
-        f"Without the photo it would say <strong>{escape(result.blind_text)}</strong>"
-        f"{', too' if result.blind_text == result.text else ''}."
-    )
-    notes = [f"It takes this for {article} {escape(kind)} question. {blind}"]
+    notes = [
+        both("Type of question: {kind}.", kind=escape(kind)),
+        both(
+            "Without the photo it would say <strong>{answer}</strong>, too."
+            if result.blind_text == result.text
+            else "Without the photo it would say <strong>{answer}</strong>.",
+            answer=escape(result.blind_text),
+        ),
+    ]
     if result.read_as:
-        pairs = ", ".join(f"“{escape(word)}” as “{escape(known)}”" for word, known in result.read_as.items())
-        notes.append(f"It read {pairs}.")
+        pairs = ", ".join(f"{escape(word)} → {escape(known)}" for word, known in result.read_as.items())
+        notes.append(both("Read as: {pairs}.", pairs=pairs))
     if result.unknown:
-        notes.append(f"Words it does not know: {escape(', '.join(result.unknown))}.")
+        notes.append(both("Words it does not know: {words}.", words=escape(", ".join(result.unknown))))
     return (
         f'<p class="answer">{escape(result.text)}</p><p class="looked">{" ".join(notes)}</p>'
-        f'<ol class="answers">{items}</ol><div class="below"><p class="legend"><span class="key seeing"></span> with '
-        f'the photo <span class="key blind"></span> without it</p><p class="time">{result.seconds:.2f} s</p></div>'
+        f'<ol class="answers">{items}</ol><div class="below"><p class="legend"><span class="key seeing"></span> '
+        f'{both("with the photo")} <span class="key blind"></span> {both("without it")}</p>'
+        f'<p class="time">{result.seconds:.2f} s</p></div>'
     )
 
 
@@ -104,7 +112,7 @@ def _bars(answer: "Answer") -> str:
         f'<span><span class="bar seeing" style="--p: {answer.probability:.4f}"></span>'
         f'<span class="bar blind" style="--p: {answer.blind_probability:.4f}"></span></span>'
         f'<span class="number">{answer.probability:.1%}</span>'
-        f'<span class="change">{change:+.1f} points by the photo</span></li>'
+        f'<span class="change">{both("{change:+.1f} points by the photo", change=change)}</span></li>'
     )
 
 

@@ -28,12 +28,12 @@ def box(page: Page):
 
 def test_the_judgement_follows_what_is_typed(page):
     box(page).fill("A wonderful film")
-    expect(page.locator("#judgement .verdict strong")).to_have_text("Positive")
+    expect(page.locator("#judgement .verdict [lang=en]")).to_have_text("Positive")
     expect(page.locator("#judgement .weighed")).to_have_count(3)
     expect(page.locator("#judgement .running circle")).to_have_count(3)
     expect(page.locator("#judgement .bars tr")).to_have_count(5)
     box(page).fill("A wonderful film ruined by a terrible, boring and stupid ending")
-    expect(page.locator("#judgement .verdict strong")).to_have_text("Negative")
+    expect(page.locator("#judgement .verdict [lang=en]")).to_have_text("Negative")
     box(page).fill("최고의 영화")
     expect(page.locator("#judgement .time")).to_contain_text("Korean network")
     expect(page.locator("#judgement .bars tr")).to_have_count(2)

@@ -24,7 +24,7 @@ SHOWN = {
 def test_one_click_shows_a_demo_at_work(app_url, name, tab):
     with open_page(app_url) as page:
         expect(page.get_by_role("tab", name=start.TITLE)).to_have_attribute("aria-selected", "true")
-        page.get_by_role("button", name=f"of {tab.TITLE}").click()
+        page.get_by_role("button", name=f": {tab.TITLE}").click()
         expect(page.get_by_role("tab", name=tab.TITLE)).to_have_attribute("aria-selected", "true")
         expect(page.locator(SHOWN[name]).first).to_be_visible()
 

@@ -78,7 +78,7 @@ def test_captions_are_buttons_with_their_logprobs(shown):
     assert html.count('aria-pressed="true"') == 1
     assert "dog&#x27;s" in html
     assert "<eos>" not in html
-    assert "ranked by logprob." in tab.captions_html(CaptioningResult("a", -1, shown.captions[:1], 0.1), 0, 0)
+    assert "ranked by logprob." in tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0)
 
 
 def test_the_visitor_s_own_caption_is_scored_against(shown):

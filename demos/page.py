@@ -1,0 +1,54 @@
+"""The page as gradio's Blocks, and what a public API needs beside: a request that does not fit gets a sentence."""
+
+import json
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+MARK = "__i18n__"  # gradio's own, before a text that the browser is to translate
+_TAKES = (
+    (gr.Textbox, str, "text"),
+    (gr.Slider | gr.Number, int | float, "a number"),
+    (gr.Checkbox, bool, "true or false"),
+    (gr.Image | gr.Video | gr.File, dict, "an uploaded file"),
+)  # choices are checked by gradio, and what is missing by the demos
+
+
+class Page(gr.Blocks):
+    """Blocks that refuse values of the wrong number and type, and document the API in plain English."""
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        """Raises gr.Error. Gradio itself would drop values that are too many, and take any value for a text."""
+        wanted = block_fn.inputs
+        if len(inputs) != len(wanted):
+            name, count = block_fn.api_name or "This event", len(wanted)
+            values = "1 value" if count == 1 else f"{count} values"
+            raise gr.Error(f"{name} takes {values}, not {len(inputs)}.", print_exception=False)
+        for block, value in zip(wanted, inputs, strict=True):
+            for component, kind, told in _TAKES:
+                fits = value is None or (isinstance(value, kind) and isinstance(value, bool) == (kind is bool))
+                if isinstance(block, component) and not fits:
+                    raise gr.Error(f"{plain(block.label)} must be {told}.", print_exception=False)
+
+    async def preprocess_data(self, *arguments: Any, **keywords: Any) -> Any:
+        """As gradio does it; what it says about the fields of a file is meant for programmers of gradio."""
+        try:
+            return await super().preprocess_data(*arguments, **keywords)
+        except ValidationError as error:
+            told = "A file must be given as the API names it after its upload, with path and meta: upload it first."
+            raise gr.Error(told, print_exception=False) from error
+
+    def get_api_info(self, *arguments: Any, **keywords: Any) -> Any:
+        """The documentation, with the English texts of the components in place of their marks."""
+        info = super().get_api_info(*arguments, **keywords)
+        for endpoint in info["named_endpoints"].values() if info else ():
+            for value in (*endpoint["parameters"], *endpoint["returns"]):
+                value["label"] = plain(value["label"])
+        return info
+
+
+def plain(label: str | None) -> str:
+    """The text of a label that may be marked for translation."""
+    text = label or ""
+    return json.loads(text.removeprefix(MARK))["key"] if text.startswith(MARK) else text
