@@ -2,14 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from core.bulk import Answer, open_lines, read_requests, write_answers
 from core.errors import InputError, UnrolledError
+from demos.generation.sources import SOURCES
 
 COMMANDS = ("predict", "train", "evaluate")
-FIELDS = ("temperature", "top_k", "top_p", "length", "seed")
+FIELDS = ("temperature", "top_k", "top_p", "length", "seed", "whole_bars")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """Only the chosen command's module is imported: training needs libraries that writing does not."""
-    parser = argparse.ArgumentParser(prog="python -m demos.generation", description="Text, a character at a time.")
+    parser = argparse.ArgumentParser(prog="python -m demos.generation", description="Text, a piece at a time.")
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="write on after a beginning (may be left out)")
     train = commands.add_parser("train", help="train a network")
@@ -53,7 +54,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", nargs="?", help="tinyshakespeare, shakespeare, linux, latex, speeches, ... folk")
+    parser.add_argument("corpus", nargs="?", help=f"one of {', '.join(source.name for source in SOURCES)}")
     parser.add_argument("prompt", nargs="?", default="", help="a beginning")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
@@ -63,27 +64,31 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, help="0 always takes the likeliest; default: 0.7")
     parser.add_argument("--top-k", type=int, help="only among so many of the likeliest; default: among all")
     parser.add_argument("--top-p", type=float, help="only among the likeliest of this probability; default: 1")
-    parser.add_argument("--length", type=int, help="characters, of folk tunes ABC tokens; default: 600")
+    parser.add_argument(
+        "--length", type=int, help="characters, of folk tunes ABC tokens, of reviews words; default: 600"
+    )
     parser.add_argument("--seed", type=int, help="default: 1")
+    parser.add_argument(
+        "--whole-bars", action=argparse.BooleanOptionalAction, help="of folk tunes: let every bar add up; the default"
+    )
     parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from demos.generation.predict import GenerationOptions, GenerationPredictor, bounded
+    from demos.generation.predict import GenerationOptions, bounded
 
     if bool(options.corpus) == bool(options.jsonl):
         raise InputError("Name a corpus and, if you like, a beginning; or a file of requests with --jsonl.")
     chosen = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
-    how = GenerationOptions(**chosen)
+    how, find = GenerationOptions(**chosen), _finder(options.checkpoint)
     if options.jsonl:
         with open_lines(options.jsonl) as lines:
             requests = read_requests(lines, ["corpus"], ["prompt", *FIELDS])
-            predictor = GenerationPredictor.from_pretrained(options.checkpoint)
-            return write_answers(answers(predictor, requests, chosen))
-    predictor = GenerationPredictor.from_pretrained(options.checkpoint)
+            return write_answers(answers(find, requests, chosen))
     if options.json:
         request = {"corpus": options.corpus, "prompt": options.prompt}
-        return write_answers(answers(predictor, [request], chosen))
+        return write_answers(answers(find, [request], chosen))
+    predictor = find(options.corpus)
     pieces, notes = predictor.pieces(options.corpus, options.prompt)
     for note in (*notes, *bounded(how)):
         print(note, file=sys.stderr)
@@ -95,8 +100,23 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def answers(predictor: Any, requests: Iterable[dict | InputError], chosen: dict[str, Any]) -> Iterator[Answer]:
-    """An answer, or an error in its place, for each request; its own fields go before the `chosen` ones."""
+def _finder(checkpoint: str | None) -> Callable[[str], Any]:
+    """What finds the predictor for a corpus: the one that was named, or the repository's own."""
+    from demos.generation.predict import GenerationPredictor, get_predictor
+
+    if not checkpoint:
+        return get_predictor
+    predictor = GenerationPredictor.from_pretrained(checkpoint)
+    return lambda corpus: predictor
+
+
+def answers(
+    find: Callable[[str], Any], requests: Iterable[dict | InputError], chosen: dict[str, Any]
+) -> Iterator[Answer]:
+    """An answer, or an error in its place, for each request; its own fields go before the `chosen` ones.
+
+    find: corpus -> the predictor that has learnt it.
+    """
     from demos.generation.predict import GenerationOptions
 
     for request in requests:
@@ -106,6 +126,7 @@ def answers(predictor: Any, requests: Iterable[dict | InputError], chosen: dict[
         try:
             own = {name: request[name] for name in FIELDS if name in request}
             options = GenerationOptions(**{**chosen, **own})
+            predictor = find(request["corpus"])
             yield {**request, **predictor(request["corpus"], request.get("prompt", ""), options).to_dict()}
         except InputError as error:
             yield {**request, "error": str(error)}

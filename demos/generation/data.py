@@ -1,7 +1,8 @@
 """Corpora for language models, their pieces, and the lanes of text that truncated BPTT reads.
 
 A piece is what the network reads and writes one at a time: a character; in folk tunes an ABC token with the space after
-it; in word corpora a word with the space after it. Pieces joined are the text again, whatever their kind.
+it; in word corpora a word with the space after it; in prose a word or a mark with the space before it, and the parts of
+a rare word, so that none is unknown. Pieces joined are the text again, whatever their kind.
 """
 
 import gzip
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import torch
 from torch import Tensor
@@ -23,7 +25,10 @@ _PIECES = {  # how a text of each kind falls into pieces
     "characters": re.compile(r"[\s\S]"),
     "abc": re.compile(r"\S+ ?|\s"),
     "words": re.compile(r"\S+ ?|\s"),
+    # a word with its apostrophes, "don't", but without a genitive's; a mark; a blank line, which parts two texts
+    "prose": re.compile(r" ?\w+(?:['’](?!s\b)\w+)*|['’]s\b| ?(?:\.\.+|[^\w\s])|\n\n|\s"),
 }
+TEXT_ENDS = {"prose": "\n\n"}  # the piece after which another text begins, where that is not every line end
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,16 @@ class Corpus:
 
 
 def read_corpora(root: Path, names: Iterable[str] | None = None) -> list[Corpus]:
-    """The named corpora of a folder (all that SOURCES lists by default), without what another one holds out.
+    """The named corpora of a folder (by default all of the character network), without what another one holds out.
 
     Shakespeare's plays hold the tiny selection: whatever stands in a dev or test part is taken out of every train part.
-    Raises InputError for a name that is none or a file that is missing.
+    "ptb" and "reviews" lie in folders of their own and are read alone. Raises InputError for a name that is none or a
+    file that is missing.
     """
-    known = {source.name: source for source in SOURCES}
+    known = {source.name: source for source in SOURCES if source.files}
     wanted = list(known if names is None else names)
+    if len(wanted) == 1 and wanted[0] in READERS:
+        return [READERS[wanted[0]](root)]
     for name in wanted:
         if name not in known:
             raise InputError(f"There is no corpus {name!r}. Choose one of {', '.join(known)}.")
@@ -109,6 +117,29 @@ def read_penn_treebank(root: Path) -> Corpus:
     return Corpus("ptb", "Penn Treebank", "words", *(re.sub(r" *\n ?", "\n", part.lstrip()) for part in parts))
 
 
+def read_reviews(root: Path) -> Corpus:
+    """The training reviews of IMDB (Maas et al. 2011), train.tsv.gz: id, label, review; the last 5 % for test.
+
+    Shuffled, since the file is sorted by label, and each once. A line of a review is a line, a blank one ends it.
+    """
+    rows = read_text(root / "train.tsv.gz").splitlines()[1:]
+    reviews = list(dict.fromkeys(_clean_review(row.split("\t", 2)[-1]) for row in rows))
+    Random(1).shuffle(reviews)
+    dev_at, test_at = (int(len(reviews) * share) for share in (0.93, 0.95))
+    parts = (reviews[:dev_at], reviews[dev_at:test_at], reviews[test_at:])
+    texts = ["".join(review + "\n\n" for review in part) for part in parts]
+    return Corpus("reviews", "Film reviews, by the word", "prose", *texts, whole="".join(texts))
+
+
+def _clean_review(review: str) -> str:
+    """One line per paragraph, single spaces."""
+    lines = (" ".join(line.split()) for line in review.split("<br />"))
+    return "\n".join(line for line in lines if line)
+
+
+READERS = {"ptb": read_penn_treebank, "reviews": read_reviews}
+
+
 # --- pieces ------------------------------------------------------------------------------------------------------
 
 
@@ -119,13 +150,20 @@ def split_pieces(text: str, kind: str) -> list[str]:
     return list(text) if kind == "characters" else _PIECES[kind].findall(text)
 
 
-def build_vocabulary(corpora: Sequence[Corpus], min_count: int = 5) -> tuple[str, ...]:
-    """The special tokens, a tag per corpus, and every piece seen `min_count` times or more, the frequent ones first."""
+def build_vocabulary(corpora: Sequence[Corpus], min_count: int = 5, largest: int | None = None) -> tuple[str, ...]:
+    """The special tokens, a tag per corpus, and every piece seen `min_count` times or more, the frequent ones first.
+
+    At most `largest` pieces; of prose then the characters too, which spell what has no piece.
+    """
     counts: Counter[str] = Counter()
+    letters: Counter[str] = Counter()
     for corpus in corpora:
         counts.update(split_pieces(corpus.train, corpus.kind))
+        letters.update(corpus.train if corpus.kind == "prose" else "")
     tags = [tag_of(corpus.name) for corpus in corpora]
-    return (*SPECIAL_TOKENS, *tags, *(piece for piece, count in counts.most_common() if count >= min_count))
+    frequent = [piece for piece, count in counts.most_common(largest) if count >= min_count]
+    frequent += [letter for letter, count in letters.most_common() if count >= min_count]
+    return (*SPECIAL_TOKENS, *tags, *dict.fromkeys(frequent))
 
 
 def tag_of(name: str) -> str:
@@ -134,8 +172,27 @@ def tag_of(name: str) -> str:
 
 
 def to_ids(text: str, kind: str, index: Mapping[str, int]) -> Tensor:
-    """(T,) ids of the text's pieces; <unk> for those that the vocabulary lacks."""
-    return torch.tensor([index.get(piece, UNK) for piece in split_pieces(text, kind)], dtype=torch.long)
+    """(T,) ids of the text's known pieces; <unk> for those that the vocabulary lacks."""
+    return torch.tensor([index.get(piece, UNK) for piece in known_pieces(text, kind, index)], dtype=torch.long)
+
+
+def known_pieces(text: str, kind: str, index: Mapping[str, int]) -> list[str]:
+    """The text in pieces, of prose in pieces that the vocabulary knows. Only a character can be unknown there."""
+    pieces = split_pieces(text, kind)
+    if kind != "prose":
+        return pieces
+    spelt = {piece: spell(piece, index) for piece in set(pieces)}
+    return [part for piece in pieces for part in spelt[piece]]
+
+
+def spell(piece: str, index: Mapping[str, int]) -> list[str]:
+    """A piece as the longest known ones, from left to right (WordPiece, Wu et al. 2016); a character each at least."""
+    parts, at = [], 0
+    while at < len(piece):
+        end = next((end for end in range(len(piece), at + 1, -1) if piece[at:end] in index), at + 1)
+        parts.append(piece[at:end])
+        at = end
+    return parts
 
 
 # --- lanes -------------------------------------------------------------------------------------------------------

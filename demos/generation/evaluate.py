@@ -15,9 +15,11 @@ from torch.nn import functional as F
 
 from core.checkpoint import checkpoint_folder
 from core.errors import InputError
-from demos.generation.data import Corpus, read_corpora, read_penn_treebank, split_pieces, tag_of, to_ids
-from demos.generation.folk import check_bars, parses, tunes
+from demos.generation.bars import check_bars
+from demos.generation.data import Corpus, known_pieces, read_corpora, split_pieces, tag_of, to_ids
+from demos.generation.folk import parses, tunes
 from demos.generation.model import TextGenerator
+from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
 TUNES = 200
@@ -48,10 +50,12 @@ def text_scores(model: TextGenerator, corpus: Corpus, split: str, limit: int | N
     if tag_of(corpus.name) not in index:
         raise InputError(f"The network has not learnt {corpus.name!r}: choose another corpus or checkpoint.")
     ids = to_ids(getattr(corpus, split), corpus.kind, index)[:limit]
-    text = "".join(split_pieces(getattr(corpus, split), corpus.kind)[:limit])
+    text = "".join(known_pieces(getattr(corpus, split), corpus.kind, index)[:limit])
     loss = mean_loss(model, ids, index[tag_of(corpus.name)])
     nats = loss * len(ids) / len(text)
     scores = {"pieces": len(ids), "characters": len(text), "perplexity": round(math.exp(loss), 3)}
+    if corpus.kind == "prose":  # of words and marks, however many pieces each takes
+        scores["perplexity_per_word"] = round(math.exp(loss * len(ids) / len(split_pieces(text, corpus.kind))), 3)
     scores |= {"nats_per_character": round(nats, 4), "bits_per_character": round(nats / math.log(2), 4)}
     return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
 
@@ -79,7 +83,7 @@ def longest_copy(written: Sequence[str], corpus: Sequence[str]) -> int:
     return low
 
 
-def write_tunes(predictor: Any, count: int, temperature: float) -> list[str]:
+def write_tunes(predictor: Any, count: int, temperature: float, whole_bars: bool = True) -> list[str]:
     """The first whole tune of each seed's text, "" where there is none.
 
     A training text may begin in the middle of a tune, so what comes before the first header is the end of another one.
@@ -89,7 +93,8 @@ def write_tunes(predictor: Any, count: int, temperature: float) -> list[str]:
     found: list[str] = []
     for seed in range(count):
         text, whole = "", None
-        for burst in predictor.stream("folk", "", GenerationOptions(temperature, length=2000, seed=seed)):
+        options = GenerationOptions(temperature, length=2000, seed=seed, whole_bars=whole_bars)
+        for burst in predictor.stream("folk", "", options):
             text += "".join(token.text for token in burst)
             if whole := _WHOLE_TUNE.search(text):
                 break
@@ -97,9 +102,11 @@ def write_tunes(predictor: Any, count: int, temperature: float) -> list[str]:
     return found
 
 
-def tune_scores(predictor: Any, corpus: Corpus, count: int, temperature: float) -> dict[str, Any]:
+def tune_scores(
+    predictor: Any, corpus: Corpus, count: int, temperature: float, whole_bars: bool = True
+) -> dict[str, Any]:
     """Of sampled tunes, the share that music21 parses and whose bars are complete; the longest run that is a copy."""
-    written = write_tunes(predictor, count, temperature)
+    written = write_tunes(predictor, count, temperature, whole_bars)
     train = split_pieces(corpus.train, "abc")
     good = [check_bars(tune).complete and bool(tunes(tune)) for tune in written]
     read = [ok and parses(tune) for ok, tune in zip(good, written, strict=True)]
@@ -108,6 +115,7 @@ def tune_scores(predictor: Any, corpus: Corpus, count: int, temperature: float) 
     return {
         "tunes": count,
         "temperature": temperature,
+        "whole_bars": whole_bars,
         "bars_complete": round(sum(good) / count, 4),
         "parse_and_complete": round(sum(read) / count, 4),
         "corpus_bars_complete": round(sum(check_bars(tune).complete for tune in real) / max(1, len(real)), 4),
@@ -127,6 +135,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
     parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
     parser.add_argument("--temperature", type=float, default=0.7, help="of the tunes (default: %(default)s)")
+    parser.add_argument(
+        "--whole-bars", action=argparse.BooleanOptionalAction, default=True,
+        help="sample tunes within what lets every bar add up (default)",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
     parser.add_argument("--save", action="store_true", help="also write the figures to the checkpoint's metrics.json")
 
@@ -135,14 +147,18 @@ def main(options: argparse.Namespace) -> None:
     """Print one JSON line of figures per corpus."""
     from demos.generation.predict import GenerationPredictor
 
-    folder = Path(options.checkpoint or checkpoint_folder("generation"))
+    checkpoints = {source.name: source.checkpoint for source in SOURCES}
+    learnt = {checkpoints.get(name, "generation") for name in options.corpora or ()} or {"generation"}
+    if len(learnt) > 1 and not options.checkpoint:
+        raise InputError(f"These corpora belong to several networks ({', '.join(sorted(learnt))}): name those of one.")
+    folder = Path(options.checkpoint or checkpoint_folder(learnt.pop()))
     predictor = GenerationPredictor.from_pretrained(folder)
     names = ["folk"] if options.tunes else options.corpora or list(predictor.corpora)
-    corpora = [read_penn_treebank(options.data)] if names == ["ptb"] else read_corpora(options.data, names)
-    for corpus in corpora:
-        record = {"data": corpus.name, "split": "sampled tunes" if options.tunes else options.split}
+    for corpus in read_corpora(options.data, names):
+        sampled = "sampled tunes" if options.whole_bars else "sampled tunes, bars left to the network"
+        record = {"data": corpus.name, "split": sampled if options.tunes else options.split}
         if options.tunes:
-            record |= tune_scores(predictor, corpus, options.tunes, options.temperature)
+            record |= tune_scores(predictor, corpus, options.tunes, options.temperature, options.whole_bars)
         else:
             record |= text_scores(predictor.model, corpus, options.split, options.limit)
         print(json.dumps(record), flush=True)

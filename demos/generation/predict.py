@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from core.decoder import DecoderState, LSTMDecoder
 from core.errors import InputError
 from core.precision import inference_dtype
 from core.text import SPECIAL_TOKENS
-from demos.generation.data import split_pieces, tag_of
+from demos.generation.data import known_pieces, tag_of
 from demos.generation.model import TextGenerator
+from demos.generation.sources import SOURCES
+from demos.generation.whole_bars import Place, WholeBars
 
 MAX_PROMPT = 5_000  # pieces that are read of a beginning: its last ones
 MAX_LENGTH = 20_000  # pieces to write at most
 BURST = 32  # pieces between two looks at the outside
+TABLE = 2048  # pieces up to which the first layer's input products are kept
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,9 @@ class GenerationOptions:
     temperature: float = 0.7  # 0 always takes the likeliest; 1 samples as the network thinks
     top_k: int = 0  # only among so many of the likeliest pieces; 0: among all
     top_p: float = 1.0  # only among the likeliest pieces of this probability together (Holtzman et al. 2020)
-    length: int = 600  # pieces: characters, or ABC tokens
+    length: int = 600  # pieces: characters, ABC tokens, or words and marks
     seed: int = 1
+    whole_bars: bool = True  # folk tunes only: sample within what lets every bar add up to the meter
 
     def __post_init__(self) -> None:
         _check("temperature", self.temperature, 0, 5)
@@ -44,6 +49,8 @@ class GenerationOptions:
             raise InputError("top_p must be more than 0: 1 samples among all pieces.")
         _check("length", self.length, 1, 10**9, whole=True)
         _check("seed", self.seed, 0, 2**63 - 1, whole=True)
+        if not isinstance(self.whole_bars, bool):
+            raise InputError(f"whole_bars must be true or false, not {self.whole_bars!r}.")
 
 
 def _check(name: str, value: Any, lowest: float, highest: float, whole: bool = False) -> None:
@@ -96,7 +103,8 @@ class GenerationPredictor:
         self._writer = Writer(model.decoder)
         text = np.arange(len(self.vocabulary)) >= self.reserved  # special tokens and tags are none
         single = np.array([len(piece) == 1 for piece in self.vocabulary])
-        self._written = {"characters": text & single, "abc": text, "words": text}
+        self._written = {"characters": text & single, "abc": text, "words": text, "prose": text}
+        self._bars = WholeBars(self.vocabulary)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "GenerationPredictor":
@@ -123,8 +131,13 @@ class GenerationPredictor:
     ) -> Iterator[tuple[Token, ...]]:
         """The same in bursts, as they are written. Whoever stops asking stops the work."""
         options = options or GenerationOptions()
-        logits, state = self._read(corpus, self.pieces(corpus, prompt)[0])
-        never = ~self._written[self.corpora[corpus][1]]
+        pieces, _ = self.pieces(corpus, prompt)
+        logits, state = self._read(corpus, pieces)
+        kind = self.corpora[corpus][1]
+        never, place, allowed = ~self._written[kind], Place(), None
+        bars = self._bars if kind == "abc" and options.whole_bars else None
+        if bars:
+            place = reduce(bars.read, pieces, place)
         random, writer = np.random.default_rng(options.seed), self._writer
         hidden = [part[0].clone() for layer in zip(*state, strict=True) for part in layer]
         row, left = logits[-1].numpy().copy(), min(options.length, MAX_LENGTH)
@@ -133,7 +146,11 @@ class GenerationPredictor:
             with torch.inference_mode():
                 for _ in range(min(BURST, left)):
                     row[never] = -np.inf
-                    token, logprob = choose(row, options, random)
+                    if bars:
+                        allowed = bars.allowed(place)
+                    token, logprob = choose(row, options, random, allowed)
+                    if bars:
+                        place = bars.read(place, self.vocabulary[token])
                     burst.append(Token(self.vocabulary[token], logprob))
                     row = writer.step(token, hidden)
             left -= len(burst)
@@ -173,9 +190,10 @@ class GenerationPredictor:
         kind = self.corpora[corpus][1]
         if len(text) > 20 * MAX_PROMPT:
             text = text[-20 * MAX_PROMPT :]
-        found = split_pieces(text.replace("\r\n", "\n"), kind)
-        if kind != "characters":  # what somebody types may lack the space after a token, or have one too many
-            found = [next((p for p in (f, f.rstrip() + " ", f.rstrip()) if p in self.index), f) for f in found]
+        text = text.replace("\r\n", "\n")
+        found = known_pieces(text.rstrip(" ") if kind == "prose" else text, kind, self.index)
+        if kind in ("abc", "words"):  # what somebody types may lack the space after a token, or have one too many
+            found = [next((p for p in _spaced(f, after) if p in self.index), f) for f, after in pairwise([*found, ""])]
         written = self._written[kind]
         known = [piece for piece in found if piece in self.index and written[self.index[piece]]]
         if unknown := sorted(set(found) - set(known)):
@@ -201,13 +219,21 @@ def bounded(options: GenerationOptions) -> tuple[str, ...]:
     return ()
 
 
-def choose(row: np.ndarray, options: GenerationOptions, random: np.random.Generator) -> tuple[int, float]:
-    """One of the (V,) logits by temperature, top-k and top-p, and its log-probability under the logits themselves."""
-    row = row - row.max()
+def choose(
+    row: np.ndarray, options: GenerationOptions, random: np.random.Generator, allowed: np.ndarray | None = None
+) -> tuple[int, float]:
+    """One of the (V,) logits by temperature, top-k and top-p, and its log-probability under the logits themselves.
+
+    allowed: (V,) which may be chosen; None: all.
+    """
+    own = row = row - row.max()
     normaliser = math.log(np.exp(row).sum())
+    if allowed is not None:
+        row = np.where(allowed, row, -np.inf)
+        row = row - row.max()
     if options.temperature < 1e-3:
         token = int(row.argmax())
-        return token, float(row[token]) - normaliser
+        return token, float(own[token]) - normaliser
     p = np.exp(row / options.temperature)
     if 0 < options.top_k < len(p):
         p[p < np.partition(p, -options.top_k)[-options.top_k]] = 0
@@ -217,42 +243,57 @@ def choose(row: np.ndarray, options: GenerationOptions, random: np.random.Genera
         p[order[1:][total[:-1] >= options.top_p * total[-1]]] = 0
     cumulative = np.cumsum(p)
     token = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
-    return token, float(row[token]) - normaliser
+    return token, float(own[token]) - normaliser
+
+
+def _spaced(piece: str, after: str) -> tuple[str, ...]:
+    """Ways to write a token, the best first: with a space unless a line ends, or as it is."""
+    token = piece.rstrip(" ")
+    return (piece,) if piece == "\n" else (token, token + " ") if after == "\n" else (token + " ", token)
 
 
 class Writer:
     """The decoder's single step with as few operations as possible: what a stream of one text needs.
 
-    The first layer's input products are looked up, since there are no more than V of them; the other layers' two
-    matrices are one. A step of one text is bound by reading the matrices, which therefore are in bfloat16, half the
-    bytes, where the processor multiplies that fast.
+    The first layer's input products are looked up, unless the vocabulary is large; the other layers' two matrices are
+    one. A step of one text is bound by reading the matrices, which therefore are in bfloat16, half the bytes, where the
+    processor multiplies that fast.
     """
 
     def __init__(self, decoder: LSTMDecoder, dtype: torch.dtype | None = None):
         dtype = dtype or inference_dtype()
         with torch.no_grad():
             first = decoder.first
-            self.table = decoder.embedding.weight @ first.weight_ih_l0.T + first.bias_ih_l0 + first.bias_hh_l0
+            self.embedding = decoder.embedding.weight.detach()
+            self.entry = (first.weight_ih_l0.to(dtype), first.bias_ih_l0 + first.bias_hh_l0)
+            small = len(self.embedding) <= TABLE
+            self.table = self.embedding @ first.weight_ih_l0.T + self.entry[1] if small else None
             self.first = first.weight_hh_l0.to(dtype)
             self.upper = [
                 (torch.cat([m.weight_ih_l0, m.weight_hh_l0], 1).to(dtype), m.bias_ih_l0 + m.bias_hh_l0)
                 for m in decoder.upper
             ]
             self.readout = (decoder.readout.weight.detach(), decoder.readout.bias.detach())
-            self.output = (decoder.embedding.weight.detach(), decoder.bias.detach())
+            self.output = (self.embedding if small else self.embedding.to(dtype), decoder.bias.detach())
 
     def start(self) -> list[Tensor]:
         """The empty state, for `step`."""
-        return [self.table.new_zeros(self.first.shape[1]) for _ in range(2 * len(self.upper) + 2)]
+        return [self.embedding.new_zeros(self.first.shape[1]) for _ in range(2 * len(self.upper) + 2)]
 
     def step(self, token: int, hidden: list[Tensor]) -> np.ndarray:
         """(V,) logits after a token; `hidden` holds h and c (H,) of layer after layer and is renewed in place."""
-        outputs = _cell(self.table[token] + _product(self.first, hidden[0]), hidden, 0)
+        outputs = _cell(self._entry(token) + _product(self.first, hidden[0]), hidden, 0)
         for number, (weight, bias) in enumerate(self.upper, 1):
             below = torch.cat([outputs, hidden[2 * number]])
             outputs = outputs + _cell(bias + _product(weight, below), hidden, number)
         vector = torch.addmv(self.readout[1], self.readout[0], outputs).tanh_()
-        return torch.addmv(self.output[1], self.output[0], vector).numpy()
+        return (self.output[1] + _product(self.output[0], vector)).numpy()
+
+    def _entry(self, token: int) -> Tensor:
+        """What a token adds to the first layer's gates (4 H,)."""
+        if self.table is not None:
+            return self.table[token]
+        return self.entry[1] + _product(self.entry[0], self.embedding[token])
 
 
 def _product(weight: Tensor, vector: Tensor) -> Tensor:
@@ -271,12 +312,20 @@ def _cell(gates: Tensor, hidden: list[Tensor], number: int) -> Tensor:
 _LOADING = threading.Lock()
 
 
-@lru_cache(maxsize=1)
-def _load() -> GenerationPredictor:
-    return GenerationPredictor.from_pretrained()
+@cache
+def _load(checkpoint: str) -> GenerationPredictor:
+    return GenerationPredictor.from_pretrained(checkpoint_folder(checkpoint))
 
 
-def get_predictor() -> GenerationPredictor:
-    """The repository's own network, loaded once and shared. Raises ModelError when it cannot be had."""
+def get_predictor(corpus: str = "") -> GenerationPredictor:
+    """The repository's own network that has learnt a corpus, loaded when first needed, once, and shared.
+
+    Raises InputError for a corpus that none has learnt, ModelError when a network cannot be had.
+    """
+    checkpoints = {source.name: source.checkpoint for source in SOURCES}
     with _LOADING:
-        return _load()
+        predictor = _load(checkpoints.get(corpus, "generation"))
+    if corpus and corpus not in predictor.corpora:
+        known = dict.fromkeys([*predictor.corpora, *checkpoints])
+        raise InputError(f"There is no corpus {corpus!r}. Choose one of {', '.join(known)}.")
+    return predictor

@@ -1,11 +1,14 @@
-"""The corpora that the shipped network has learnt. Light: the page lists them before PyTorch is loaded."""
+"""The corpora that the shipped networks have learnt. Light: the page lists them before PyTorch is loaded."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a corpus comes from: its files (joined), kind of pieces, held-out share and weight in a mixture."""
+    """Where a corpus comes from: its files (joined), kind of pieces, held-out share and weight in a mixture.
+
+    One with a reader of its own, as data.read_reviews, names no files.
+    """
 
     name: str
     title: str
@@ -13,6 +16,7 @@ class Source:
     kind: str = "characters"
     held_out: float = 0.05  # share of the text at its end that only the final evaluation reads
     weight: float = 1.0  # how much of it a mixture reads, relative to the others
+    checkpoint: str = "generation"  # the folder of the network that has learnt it
 
 
 SOURCES = (
@@ -23,4 +27,5 @@ SOURCES = (
     Source("speeches", "Obama's speeches", ("obama_speeches.txt.gz",)),
     Source("war_and_peace", "War and Peace", ("war_and_peace.train.txt.gz", "war_and_peace.valid.txt.gz")),
     Source("folk", "Folk tunes, ABC", ("folk_tunes_abc.txt.gz",), "abc"),
+    Source("reviews", "Film reviews, by the word", (), "prose", checkpoint="generation-reviews"),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from core.errors import InputError, UnrolledError
+from demos.generation.sources import SOURCES
 from demos.i18n import both
 from demos.widgets import INTERNAL, NETWORK, explained, predict_module, problem, served
 
@@ -42,13 +43,14 @@ def warm_up() -> None:
 
 
 def write(
-    corpus: str, prompt: str, temperature: float, top_k: int, top_p: float, length: int, seed: int
-) -> Iterator[tuple[str, str]]:
+    corpus: str, prompt: str, temperature: float, top_k: int, top_p: float, length: int, seed: int,
+    whole_bars: bool = True,
+) -> Iterator[tuple[str, str]]:  # fmt: skip
     """The text as HTML while it grows, and as it is."""
     try:
         predict = predict_module("generation")
-        options = predict.GenerationOptions(temperature, top_k, top_p, length, seed)
-        predictor = predict.get_predictor()
+        options = predict.GenerationOptions(temperature, top_k, top_p, length, seed, whole_bars)
+        predictor = predict.get_predictor(corpus)
         pieces, notes = predictor.pieces(corpus, prompt)
         start, spans, text = "".join(pieces), [], []
         head = "".join(f'<p class="looked">{escape(note)}</p>' for note in notes)
@@ -62,21 +64,24 @@ def write(
         yield problem(error), ""
 
 
-def choose_corpus(corpus: str) -> tuple[str, str, dict]:
-    """A beginning for the corpus, its samples as the network trained, and whether there is a score to show."""
+def choose_corpus(corpus: str) -> tuple[str, str, dict, dict]:
+    """A beginning for the corpus, its samples as the network trained, and whether there are bars and a score."""
     try:
-        prompt = predict_module("generation").get_predictor().corpora[corpus][2]
+        prompt = predict_module("generation").get_predictor(corpus).corpora[corpus][2]
     except (UnrolledError, KeyError):
         prompt = ""
-    return prompt, show_moments(corpus), gr.update(visible=corpus == "folk")
+    tunes = gr.update(visible=corpus == "folk")
+    return prompt, show_moments(corpus), tunes, tunes
 
 
 @explained
 def show_following(corpus: str, prompt: str) -> str:
     """The likeliest next pieces as bars."""
-    found = predict_module("generation").get_predictor().following(corpus, prompt)
+    found = predict_module("generation").get_predictor(corpus).following(corpus, prompt)
+    words = next((source.kind == "prose" for source in SOURCES if source.name == corpus), False)
+    names = {" ": both("a rare word, spelt out")} if words else {}
     rows = "".join(
-        f'<tr><th scope="row"><code>{visible(piece)}</code></th>'
+        f'<tr><th scope="row">{names.get(piece) or f"<code>{visible(piece)}</code>"}</th>'
         f'<td><span class="bar" style="--share: {p:.4f}"></span></td><td class="number">{p:.1%}</td></tr>'
         for piece, p in found
     )
@@ -89,9 +94,11 @@ def show_units(corpus: str, text: str) -> str:
     """For each signal that varies in the text, the unit that follows it best, over the text."""
     from demos.generation.units import SHORTEST, best_units
 
-    predictor = predict_module("generation").get_predictor()
+    predictor = predict_module("generation").get_predictor(corpus)
     if predictor.corpora.get(corpus, ("", "characters"))[1] != "characters":
-        raise InputError("Hidden units are shown over characters: choose another corpus than the folk tunes.")
+        raise InputError(
+            "Hidden units are shown over characters: choose another corpus than the folk tunes or reviews."
+        )
     reading = predictor.read(corpus, text[-MAX_READ:])
     characters = "".join(token.text for token in reading.tokens)
     if len(characters) < SHORTEST:
@@ -120,7 +127,8 @@ def show_units(corpus: str, text: str) -> str:
 
 def show_score(text: str) -> str:
     """The first tune of a text as a place for score.js to draw in."""
-    from demos.generation.folk import check_bars, to_abc, tunes
+    from demos.generation.bars import check_bars
+    from demos.generation.folk import to_abc, tunes
 
     found = tunes(text)
     if not found:
@@ -142,7 +150,8 @@ def show_moments(corpus: str) -> str:
     """Samples of the same beginning from four moments of the training."""
     from core.checkpoint import checkpoint_folder  # brings PyTorch
 
-    file = checkpoint_folder("generation") / "moments.json"
+    folder = next((source.checkpoint for source in SOURCES if source.name == corpus), "generation")
+    file = checkpoint_folder(folder) / "moments.json"
     if not file.exists():
         return ""
     parts = []
@@ -159,25 +168,26 @@ def show_moments(corpus: str) -> str:
 @served
 def generation(
     corpus: str, prompt: str = "", temperature: float = 0.7, top_k: int = 0, top_p: float = 1.0, length: int = 600,
-    seed: int = 1,
+    seed: int = 1, whole_bars: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write on after a beginning, in the manner of a corpus, with an LSTM that reads and writes character by character.
+    """Write on after a beginning, in the manner of a corpus, with an LSTM, character by character or word by word.
 
     Parameters:
-        corpus: tinyshakespeare, shakespeare, linux, latex, speeches, war_and_peace or folk
+        corpus: tinyshakespeare, shakespeare, linux, latex, speeches, war_and_peace, folk or reviews
         prompt: a beginning; empty: the network begins
         temperature: 0 always takes the likeliest character, 1 samples as the network thinks, at most 5
         top_k: sample only among so many of the likeliest; 0: among all
         top_p: sample only among the likeliest of this probability together; 1: among all
-        length: how many characters (of folk tunes: ABC tokens) to write, at most 20,000
+        length: how many characters (of folk tunes: ABC tokens; of reviews: words and marks) to write, at most 20,000
         seed: the same seed writes the same text
+        whole_bars: of folk tunes: sample within what lets every bar add up to the meter
     Returns:
         text (without the prompt), logprob in nats, prompt as it was read, tokens [{text, logprob}], notes on what was
         skipped or bounded, seconds
     """
     predict = predict_module("generation")
-    options = predict.GenerationOptions(temperature, top_k, top_p, length, seed)
-    return predict.get_predictor()(corpus, prompt, options).to_dict()
+    options = predict.GenerationOptions(temperature, top_k, top_p, length, seed, whole_bars)
+    return predict.get_predictor(corpus)(corpus, prompt, options).to_dict()
 
 
 # --- how it looks ------------------------------------------------------------------------------------------------
@@ -208,8 +218,6 @@ def visible(piece: str) -> str:
 
 def build() -> None:
     """Lay out the tab and connect its events. Called inside the gr.Tab."""
-    from demos.generation.sources import SOURCES
-
     gr.set_static_paths([ABCJS.parent])
     script = (HERE / "score.js").read_text().replace("ABCJS_URL", f"gradio_api/file={ABCJS.as_posix()}")
     with gr.Row(elem_id="generation", elem_classes="two-columns"):
@@ -225,6 +233,8 @@ def build() -> None:
                 top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top-p", info="1: among all")
                 length = gr.Slider(50, MAX_SHOWN, 600, step=50, precision=0, label="Length", info="characters, tokens")
                 seed = gr.Number(1, label="Seed", precision=0, minimum=0)
+                info = "Sample within what lets each add up to the meter."
+                whole_bars = gr.Checkbox(True, label="Whole bars only", info=info, visible=False)
             following = gr.HTML(elem_id="following")
         with gr.Column(scale=6):
             written = gr.HTML(HELLO, elem_id="written")
@@ -243,11 +253,13 @@ def build() -> None:
         search = gr.Button("Search the units", elem_classes="act")
         units = gr.HTML(elem_id="units")
 
-    inputs = [corpus, prompt, temperature, top_k, top_p, length, seed]
-    writing = start.click(write, inputs, [written, text], **NETWORK, **INTERNAL, show_progress="hidden")
+    inputs = [corpus, prompt, temperature, top_k, top_p, length, seed, whole_bars]
+    writing = start.click(
+        write, inputs, [written, text], **NETWORK, **INTERNAL, show_progress="minimal", show_progress_on=written
+    )
     stop.click(None, cancels=writing, **INTERNAL)
     writing.then(show_score, text, score, **INTERNAL, show_progress="hidden")
-    corpus.change(choose_corpus, corpus, [prompt, moments, music], **INTERNAL, show_progress="hidden")
+    corpus.change(choose_corpus, corpus, [prompt, moments, music, whole_bars], **INTERNAL, show_progress="hidden")
     gr.on(
         [prompt.focus, prompt.change, corpus.change], show_following, [corpus, prompt], following,
         **NETWORK, **INTERNAL, trigger_mode="always_last", show_progress="hidden",
@@ -264,7 +276,7 @@ def build() -> None:
     gr.on(
         [],
         generation,
-        [corpus, prompt, temperature, top_k, top_p, size, seed],
+        [corpus, prompt, temperature, top_k, top_p, size, seed, whole_bars],
         answer,
         api_name="generation",
         **NETWORK,

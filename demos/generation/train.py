@@ -7,25 +7,27 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from core.decoder import DecoderConfig, DecoderState
 from core.errors import InputError
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.training import Loss, LossFunction, TrainingConfig, best_precision, train
 from demos.generation.data import (
+    READERS,
+    TEXT_ENDS,
     Corpus,
     Lanes,
     build_vocabulary,
     read_corpora,
-    read_penn_treebank,
     read_text,
     split_text,
     tag_of,
@@ -47,6 +49,7 @@ PROMPTS = {
     "speeches": "Good morning, everybody. ",
     "war_and_peace": "Prince Andrew ",
     "folk": "M:4/4\nK:Cmaj\n",
+    "reviews": "I went to see this film because",
     "ptb": "the company ",
 }
 
@@ -66,6 +69,9 @@ class Recipe:
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(epochs=40, learning_rate=3e-3, warmup_steps=60, patience=99)
     )
+    stretches: int = 4  # per epoch
+    largest: int | None = None  # pieces of the vocabulary
+    negatives: int = 0  # others that the right piece is told from; 0: all
 
 
 RECIPES = {
@@ -75,10 +81,18 @@ RECIPES = {
         2, 650, 650, 0.5, 20, 35, 64, 1,
         TrainingConfig(epochs=290, learning_rate=1e-3, weight_decay=0.01, clip_norm=0.25, average=0.998, patience=99),
     ),
+    # A constant learning rate and averaged weights: it may be ended at any time, and goes on at any time.
+    "reviews": Recipe(
+        2, 384, 192, 0.0, 32, 64, 16, 5,
+        TrainingConfig(
+            epochs=40, learning_rate=3e-3, schedule="constant", warmup_steps=100, average=0.99, patience=99
+        ),
+        stretches=24, largest=10_000, negatives=500,
+    ),
 }  # fmt: skip
 
 
-def stateful_loss(model: nn.Module, batch: dict[str, Tensor], carry: DecoderState | None) -> Loss:
+def stateful_loss(model: Callable, batch: dict[str, Tensor], carry: DecoderState | None) -> Loss:
     """Cross-entropy of a chunk; the state goes on to the next one, unless the lanes begin afresh."""
     tokens = batch["tokens"]
     state = None if batch["fresh"].any() else carry
@@ -87,9 +101,37 @@ def stateful_loss(model: nn.Module, batch: dict[str, Tensor], carry: DecoderStat
     return Loss(F.cross_entropy(output.logits.flatten(0, 1).float(), tokens[:, 1:].flatten()), carry=state)
 
 
+class SampledLoss:
+    """The same over the chunk's own pieces and `count` others instead of the whole vocabulary (Jean et al. 2015).
+
+    frequency: (V,) of the pieces in the training text. The others are drawn from frequency ** 0.75. Every logit is
+    corrected by how likely its piece was to be among the candidates, so that the sum over them estimates the sum over
+    the vocabulary. Of 10,000 pieces this takes half the time of a step.
+    """
+
+    def __init__(self, frequency: Tensor, count: int):
+        self.share, self.count = frequency / frequency.sum(), count
+        self.proposal = self.share**0.75 / (self.share**0.75).sum()
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor], carry: DecoderState | None) -> Loss:
+        tokens = batch["tokens"]
+        if isinstance(model, nn.parallel.DistributedDataParallel):  # it must see its own parameters used
+            return stateful_loss(model, batch, carry)
+        others = torch.multinomial(self.proposal, self.count, replacement=True).to(tokens.device)
+        candidates, places = torch.cat([tokens.flatten(), others]).unique(return_inverse=True)
+        expected = (tokens.numel() * self.share + self.count * self.proposal).to(tokens.device)[candidates]
+        decoder = model.decoder
+        few = {
+            "decoder.embedding.weight": decoder.embedding.weight[candidates],
+            "decoder.bias": decoder.bias[candidates] - (-torch.expm1(-expected)).log(),
+        }
+        places = places[: tokens.numel()].view_as(tokens)
+        return stateful_loss(lambda *read: functional_call(model, few, read), {**batch, "tokens": places}, carry)
+
+
 def new_generator(corpora: Sequence[Corpus], recipe: Recipe) -> TextGenerator:
     """An untrained network for these corpora."""
-    vocabulary = build_vocabulary(corpora, recipe.min_count)
+    vocabulary = build_vocabulary(corpora, recipe.min_count, recipe.largest)
     entries = tuple((c.name, c.title, c.kind, PROMPTS.get(c.name, _first_line(c.train))) for c in corpora)
     decoder = DecoderConfig(
         len(vocabulary), recipe.embed_dim, recipe.hidden_size, recipe.layers, memory_dim=None, dropout=recipe.dropout
@@ -162,14 +204,15 @@ def train_generator(
     tags = [index[tag_of(c.name)] for c in corpora]
     seed = recipe.training.seed
     lanes = Lanes(
-        texts, tags, [c.weight for c in corpora], recipe.lanes, recipe.chunk, recipe.stretch,
-        line_end=index.get("\n"), seed=seed,
+        texts, tags, [c.weight for c in corpora], recipe.lanes, recipe.chunk, recipe.stretch, recipe.stretches,
+        line_end=index.get(TEXT_ENDS.get(corpora[0].kind, "\n")), seed=seed,
     )  # fmt: skip
     config = recipe.training
+    counts = torch.bincount(torch.cat(texts), minlength=len(index)).float() + 1
+    loss = SampledLoss(counts, recipe.negatives) if recipe.negatives else stateful_loss
     if minutes:
-        config = replace(config, epochs=_epochs_within(minutes, model, lanes, config.precision))
+        config = replace(config, epochs=_epochs_within(minutes, model, lanes, loss, config.precision))
     if not start and not resume:
-        counts = torch.bincount(torch.cat(texts), minlength=len(index)).float() + 1
         model.decoder.bias.data = (counts / counts.sum()).log()  # where a model that knows no context would end up
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
@@ -181,10 +224,10 @@ def train_generator(
         (folder / "best" / MOMENTS).write_text(json.dumps(four_moments(judge.moments), indent=1, ensure_ascii=False))
 
     loader = DataLoader(lanes, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
-    return train(model, loader, stateful_loss, config, folder, judge, save, resume=resume)
+    return train(model, loader, loss, config, folder, judge, save, resume=resume)
 
 
-def _epochs_within(minutes: float, model: TextGenerator, lanes: Lanes, precision: str) -> int:
+def _epochs_within(minutes: float, model: TextGenerator, lanes: Lanes, loss: LossFunction, precision: str) -> int:
     """How many epochs fit, from the time of five steps forth and back."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
@@ -193,7 +236,7 @@ def _epochs_within(minutes: float, model: TextGenerator, lanes: Lanes, precision
             begin = time.monotonic()
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             batch = {name: tensor.to(device) for name, tensor in lanes[0].items()}
-            stateful_loss(model, batch, None).value.backward()
+            loss(model, batch, None).value.backward()
     model.zero_grad()
     per_step = (time.monotonic() - begin) / 5 * 1.12  # the optimiser, and the judge after each epoch
     return max(1, math.floor(minutes * 60 / per_step / len(lanes)))
@@ -201,9 +244,17 @@ def _epochs_within(minutes: float, model: TextGenerator, lanes: Lanes, precision
 
 # --- command line ------------------------------------------------------------------------------------------------
 
-_COMMANDS = """
-the shipped checkpoint:
-  python -m demos.generation train --data corpora --out runs/generation --minutes 10
+_COMMANDS = r"""
+the shipped networks: of the seven corpora, each stage going on from the one before,
+  python -m demos.generation train --data corpora --out runs/generation --minutes 40
+  python -m demos.generation train --data corpora --out runs/generation2 --start runs/generation/best --minutes 14 \
+      --learning-rate 1.5e-3 --weights 2.5 1.5 2 1.5 1 1 4 --seed 2
+  python -m demos.generation train --data corpora --out runs/generation3 --start runs/generation2/best --minutes 13 \
+      --learning-rate 2e-3 --weights 2 1.5 2.5 2 1 1 3 --seed 3
+  python -m demos.generation train --data corpora --out runs/generation4 --start runs/generation3/best --minutes 75 \
+      --learning-rate 2e-3 --weights 2 1.5 2.5 2 1 1 3 --seed 4
+and of the film reviews, ended by hand:
+  python -m demos.generation train --preset reviews --data imdb --out runs/reviews
 a text of your own:
   python -m demos.generation train --text my.txt --out runs/my
 Penn Treebank, the sizes of Zaremba et al. (2014), "medium":
@@ -215,14 +266,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _COMMANDS
     parser.add_argument("--preset", choices=list(RECIPES), default="characters")
-    parser.add_argument("--data", type=Path, help="folder of the corpora, or of Penn Treebank for --preset ptb")
+    parser.add_argument("--data", type=Path, help="folder of the corpora; of IMDB or Penn Treebank for that preset")
     parser.add_argument("--corpora", nargs="+", metavar="NAME", help="only these (default: all, one network for all)")
     parser.add_argument("--text", type=Path, help="a text file of your own, instead of --data")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, with a learning rate that starts anew")
     parser.add_argument("--minutes", type=float, help="set the number of epochs by the time that there is")
-    parser.add_argument("--epochs", type=int, help="of 64 steps each")
+    parser.add_argument("--epochs", type=int, help="of 64 steps each (reviews: of 384)")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--weights", nargs="+", type=float, help="how much of each corpus to read, relatively")
     parser.add_argument("--batch-size", type=int, dest="lanes", help="lanes of text side by side")
@@ -241,8 +292,8 @@ def main(options: argparse.Namespace) -> None:
     if options.text:
         name = "".join(c if c.isalnum() else "_" for c in options.text.stem)
         corpora = [split_text(Source(name, options.text.stem, ()), read_text(options.text))]
-    elif options.preset == "ptb":
-        corpora = [read_penn_treebank(options.data)]
+    elif options.preset in READERS:
+        corpora = read_corpora(options.data, [options.preset])
     else:
         corpora = read_corpora(options.data, options.corpora)
     if options.weights:

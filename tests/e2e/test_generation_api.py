@@ -5,6 +5,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from demos.generation.bars import check_bars
 from demos.generation.sources import SOURCES
 from tests.e2e.conftest import PATIENCE, App
 
@@ -33,6 +34,7 @@ def test_the_corpora_write_each_in_their_own_manner(client):
     assert "|" in texts["folk"]
     assert "\\" in texts["latex"]
     assert ";" in texts["linux"]
+    assert " the" in texts["reviews"]
     assert len(set(texts.values())) == len(SOURCES)
 
 
@@ -66,6 +68,23 @@ def test_odd_prompts_are_served_and_what_was_left_out_is_named(client, prompt, n
     assert [note in line for line in result["notes"]] == ([True] if note else [])
 
 
+def test_tunes_have_whole_bars_unless_told_otherwise(client):
+    header = "M:6/8\nK:Cmaj\n"
+    for whole in (True, False):
+        text = write(client, "folk", header, 300, temperature=1.5, whole_bars=whole)["text"]
+        tune = (header + text).split("\n\n")[0].rpartition("|")[0] + "|"
+        assert check_bars(tune).complete == whole
+
+
+def test_reviews_are_written_word_by_word(client):
+    result = write(client, "reviews", "I liked Zbigniew's film ", 40)
+    assert result["prompt"] == "I liked Zbigniew's film"
+    assert not result["notes"]
+    assert len(result["tokens"]) == 40
+    assert max(len(token["text"]) for token in result["tokens"]) > 4
+    assert "<" not in result["text"]
+
+
 def test_temperature_0_is_greedy(client):
     first, second = (write(client, "speeches", "We ", seed=seed, temperature=0.0)["text"] for seed in (1, 2))
     assert first == second
@@ -75,5 +94,5 @@ def test_agents_find_the_endpoint_as_an_mcp_tool(app):
     schema = httpx.get(f"{app.url}gradio_api/mcp/schema", timeout=PATIENCE).json()
     (tool,) = [tool for tool in schema if tool["name"] == "generation"]
     properties = tool["inputSchema"]["properties"]
-    assert set(properties) == {"corpus", "prompt", "temperature", "top_k", "top_p", "length", "seed"}
+    assert set(properties) == {"corpus", "prompt", "temperature", "top_k", "top_p", "length", "seed", "whole_bars"}
     assert all(value["description"] for value in properties.values())

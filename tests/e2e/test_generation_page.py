@@ -74,6 +74,18 @@ def test_a_tune_becomes_a_score_that_plays(page):
     expect(play).to_have_text("Play")
 
 
+def test_a_review_is_written_and_foreseen_word_by_word(page):
+    page.get_by_role("radio", name="Film reviews, by the word").check()
+    expect(page.locator("#generation-prompt textarea")).to_have_value(re.compile("film because"))
+    page.locator("#generation-prompt textarea").fill("One of the best")
+    expect(page.locator("#following code", has_text=re.compile("^␣(movie|film)s?$")).first).to_be_visible()
+    write(page)
+    assert " " in page.locator("#written .written").inner_text()
+    page.get_by_role("button", name="What single units know").click()
+    page.get_by_role("button", name="Search the units").click()
+    expect(page.locator("#units .problem")).to_contain_text("over characters")
+
+
 def test_the_samples_of_the_training_are_there(page):
     page.get_by_role("button", name="As it trained").click()
     expect(page.locator("#moments h4")).to_have_count(4)

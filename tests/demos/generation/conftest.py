@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.training import TrainingConfig
-from demos.generation.data import split_text
+from demos.generation.data import Corpus, split_text
 from demos.generation.predict import GenerationPredictor
 from demos.generation.sources import Source
 from demos.generation.train import Recipe, new_generator
@@ -16,6 +16,13 @@ TUNES = "M:4/4\nK:Cmaj\n|: C D E F G A B c | c 2 B 2 A 2 G 2 :|\n\n" * 80
 @pytest.fixture(scope="session")
 def corpora():
     return [split_text(Source("cats", "Cats", ()), TEXT), split_text(Source("folk", "Tunes", (), "abc"), TUNES)]
+
+
+@pytest.fixture(scope="session")
+def reviews():
+    """Prose, with words that are too rare for the vocabulary."""
+    text = "".join(f"I liked film number{n % 90} a lot, but it's long.\nThe end was good!\n\n" for n in range(300))
+    return Corpus("reviews", "Reviews", "prose", text, text[:2000], text[:2000], whole=text)
 
 
 @pytest.fixture(scope="session")

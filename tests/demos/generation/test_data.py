@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 import torch
 
@@ -6,8 +8,11 @@ from demos.generation.data import (
     Corpus,
     Lanes,
     build_vocabulary,
+    known_pieces,
     read_corpora,
     read_penn_treebank,
+    read_reviews,
+    spell,
     split_pieces,
     split_text,
     to_ids,
@@ -16,14 +21,49 @@ from demos.generation.data import (
 from demos.generation.sources import Source
 
 
-@pytest.mark.parametrize("kind", ["characters", "abc"])
-@pytest.mark.parametrize("text", ["a b\n\nc  d |\n", "M:4/4\nK:C\n|: C2 D |", "é€\t\n"])
+@pytest.mark.parametrize("kind", ["characters", "abc", "prose"])
+@pytest.mark.parametrize("text", ["a b\n\nc  d |\n", "M:4/4\nK:C\n|: C2 D |", "é€\t\n", 'It\'s "so-so"... 7/10!\n\n\n'])
 def test_pieces_joined_are_the_text(text, kind):
     assert "".join(split_pieces(text, kind)) == text
 
 
 def test_a_word_is_the_same_at_the_end_of_a_line():
     assert split_pieces("a b\nb a", "words") == ["a ", "b ", "\n", "b ", "a "]
+
+
+def test_prose_falls_into_words_with_the_space_before_them_and_marks():
+    pieces = split_pieces("I don't like Bob's film... (at all)!\n\nNo.", "prose")
+    assert pieces[:8] == ["I", " don't", " like", " Bob", "'s", " film", "...", " ("]
+    assert pieces[8:] == ["at", " all", ")", "!", "\n\n", "No", "."]
+
+
+def test_a_rare_word_is_spelt_in_the_longest_known_pieces():
+    index = dict.fromkeys([" super", "man", "s", "u", " ", "m"], 0)
+    assert spell(" supermans", index) == [" super", "man", "s"]
+    assert spell(" sum", index) == [" ", "s", "u", "m"]
+    assert known_pieces(" super é man", "prose", index) == [" super", " ", "é", " ", "man"]
+
+
+def test_the_vocabulary_of_prose_has_the_frequent_words_and_every_letter():
+    corpus = Corpus("films", "Films", "prose", "a fine film\n\n" * 9 + "some rare words\n\n" * 6, "", "")
+    vocabulary = build_vocabulary([corpus], largest=4)
+    assert vocabulary[5:9] == ("\n\n", "a", " fine", " film")
+    assert set(vocabulary[9:]) == set("fine film some rare words\n") - {"a"}
+    assert 3 not in to_ids(corpus.train, "prose", {piece: n for n, piece in enumerate(vocabulary)})
+
+
+def test_reviews_are_read_once_each_shuffled_and_split_between_reviews(tmp_path):
+    rows = [f"{n}_9\t1\tReview  {n} is <br /><br />here." for n in range(200)]
+    (tmp_path / "train.tsv.gz").write_bytes(gzip.compress("\n".join(["id\tlabel\treview", *rows, rows[0]]).encode()))
+    (corpus,) = read_corpora(tmp_path, ["reviews"])
+    assert corpus == read_reviews(tmp_path)
+    assert corpus.train + corpus.dev + corpus.test == corpus.whole
+    reviews = corpus.whole.split("\n\n")[:-1]
+    assert len(reviews) == len(set(reviews)) == 200
+    assert reviews != sorted(reviews)
+    assert "Review 7 is\nhere." in reviews
+    assert corpus.test.count("\n\n") == 10
+    assert corpus.dev.count("\n\n") == 4
 
 
 def test_the_parts_are_the_text_in_order_and_cut_at_line_ends():

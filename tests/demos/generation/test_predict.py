@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, ModelError
+from demos.generation import predict
 from demos.generation.data import tag_of
 from demos.generation.predict import MAX_LENGTH, MAX_PROMPT, GenerationOptions, Writer, bounded, choose
 
@@ -73,8 +74,42 @@ def test_a_long_prompt_and_a_great_length_are_bounded_and_said_so(predictor):
     assert "20,000" in bounded(GenerationOptions(length=1_000_000))[0]
 
 
+def test_a_length_beyond_the_bound_is_cut_and_said_so(predictor, monkeypatch):
+    monkeypatch.setattr(predict, "MAX_LENGTH", 70)
+    result = predictor("cats", "", GenerationOptions(length=1_000_000))
+    assert len(result.tokens) == 70
+    assert result.notes == ("The length was bounded at 70 pieces.",)
+
+
+def test_the_network_of_a_corpus_is_loaded_when_first_needed_and_once(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
+    model.save_pretrained(tmp_path / "generation")
+    predict._load.cache_clear()
+    try:
+        assert predict.get_predictor("cats") is predict.get_predictor()
+        with pytest.raises(ModelError, match="generation-reviews"):  # another network, which is not there
+            predict.get_predictor("reviews")
+        with pytest.raises(InputError, match=r"no corpus 'klingon'\. Choose one of cats, folk, .*, reviews"):
+            predict.get_predictor("klingon")
+    finally:
+        predict._load.cache_clear()
+
+
+def test_a_large_vocabulary_is_written_without_the_table(model, monkeypatch):
+    ids = [7, 9, 11]
+    whole = Writer(model.decoder, torch.float32)
+    monkeypatch.setattr(predict, "TABLE", 1)
+    large = Writer(model.decoder, torch.float32)
+    assert large.table is None
+    states = whole.start(), large.start()
+    with torch.inference_mode():
+        for token in ids:
+            np.testing.assert_allclose(whole.step(token, states[0]), large.step(token, states[1]), atol=1e-5)
+
+
 def test_tokens_of_tunes_need_no_exact_spaces(predictor):
     assert predictor.pieces("folk", "C D E")[0] == ["C ", "D ", "E "]
+    assert predictor.pieces("folk", "M:4/4\nK:Cmaj\n|: C D :| \n\n")[0][-3:] == [":|", "\n", "\n"]
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,19 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from core.errors import InputError
+from core.training import TrainingConfig
 from demos.generation import __main__ as cli
 from demos.generation import tab
+from demos.generation.bars import check_bars
+from demos.generation.data import to_ids
 from demos.generation.evaluate import longest_copy, save_record, text_scores, xz_bits
-from demos.generation.folk import check_bars, parses, to_abc, tunes
+from demos.generation.folk import parses, to_abc, tunes
 from demos.generation.model import TextGenerator
-from demos.generation.train import MOMENTS, four_moments, train_generator
+from demos.generation.predict import GenerationOptions, GenerationPredictor
+from demos.generation.train import MOMENTS, Recipe, SampledLoss, four_moments, stateful_loss, train_generator
 from demos.generation.units import best_units
 
 
@@ -44,6 +49,35 @@ def test_a_training_can_go_on_from_a_checkpoint_but_not_for_a_corpus_it_lacks(tr
     other = type(corpora[0])(**{**vars(corpora[0]), "name": "dogs"})
     with pytest.raises(InputError, match="has not learnt dogs"):
         train_generator([other], recipe, tmp_path, start=start)
+
+
+def test_a_network_of_words_learns_from_a_sample_of_its_vocabulary(reviews, tmp_path):
+    training = TrainingConfig(epochs=2, learning_rate=2e-2, schedule="constant", warmup_steps=4, average=0.8)
+    recipe = Recipe(1, 32, 16, 0.0, 4, 16, 8, 3, training, stretches=4, largest=20, negatives=10)
+    log = train_generator([reviews], recipe, tmp_path)
+    assert log[-1]["dev"]["reviews"] < 0.8  # three pieces in four follow for certain
+    model = TextGenerator.from_pretrained(tmp_path / "best")
+    scores = text_scores(model, reviews, "test")
+    assert scores["perplexity_per_word"] > scores["perplexity"]  # a rare word takes several pieces
+    assert scores["characters"] == len(reviews.test)
+    predictor = GenerationPredictor(model)
+    result = predictor("reviews", "I liked film ", GenerationOptions(length=40, temperature=3.0))
+    assert result.prompt == "I liked film"
+    assert not result.notes
+    assert "<" not in result.text
+    assert predictor("reviews", "I liked number77 €").notes == ("Skipped, because the network never read it: '€'.",)
+
+
+def test_the_sampled_loss_estimates_the_whole_one(model, corpora):
+    index = {piece: number for number, piece in enumerate(model.config.vocabulary)}
+    ids = to_ids(corpora[0].train[:65], "characters", index)[None]
+    batch = {"tokens": ids, "fresh": torch.tensor(True)}
+    whole = stateful_loss(model, batch, None).value
+    sampled = SampledLoss(torch.ones(len(index)), 100_000)(model, batch, None)  # all are among the candidates
+    assert sampled.value.item() == pytest.approx(whole.item(), abs=1e-3)
+    sampled.value.backward()
+    assert model.decoder.embedding.weight.grad.abs().sum() > 0
+    assert sampled.carry.hidden.shape == (2, 1, 32)
 
 
 def test_four_moments_are_the_first_the_last_and_two_between():
