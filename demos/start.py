@@ -42,7 +42,7 @@ decoder made of LSTM cells looks at the memory and gives one word after another.
 <text x="381" y="36">{both("memory", "tspan")}</text><text x="516" y="97">LSTM</text><text x="598" y="97">LSTM</text>
 <text x="680" y="97">LSTM</text><text x="516" y="20">a</text><text x="598" y="20">dog</text>
 <text x="680" y="20">runs</text>
-<text x="458" y="82" font-size="12">{both("attention", "tspan")}</text></g></svg>
+<text x="458" y="82" font-size="12" class="small">{both("attention", "tspan")}</text></g></svg>
 """
 
 # Opens the tab, waits until it is laid out, and clicks on its first example.

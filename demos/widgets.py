@@ -166,6 +166,13 @@ def _cell(content: str) -> str:
     return f'<td class="number">{content}</td>' if number else f"<td>{content}</td>"
 
 
+def example_list(*arguments: Any, **keywords: Any) -> gr.Examples:
+    """gr.Examples whose choice sets values alone: gradio's own would put back label and placeholder, untranslated."""
+    examples = gr.Examples(*arguments, **keywords, api_visibility="private")
+    examples.input_component_props = [{} for _ in examples.input_component_props]
+    return examples
+
+
 def name_examples(elem_id: str, names: Sequence[str]) -> None:
     """Give the pictures of a gr.Examples names for screen readers: gradio makes them buttons without any."""
     script = """

@@ -20,6 +20,7 @@ from demos.widgets import (
     LEGEND,
     NETWORK,
     WORD_CLICKS,
+    example_list,
     explained,
     name_examples,
     photo_input,
@@ -264,7 +265,7 @@ def build() -> None:
             photo = photo_input(
                 label="Photo", height=340, elem_id="photo", alt_text="Your photo. Some browsers cannot show its format."
             )
-            gr.Examples(examples(), photo, label="Or try one of these", elem_id="examples", api_visibility="private")
+            example_list(examples(), photo, label="Or try one of these", elem_id="examples")
             name_examples("examples", [Path(file).stem.split("_")[0] for (file,) in examples()])
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
@@ -311,7 +312,7 @@ def build() -> None:
     )  # fmt: skip
     found.success(show_labels, [photo, shown], labels, **NETWORK, **INTERNAL, show_progress="hidden")
     looked = captions.click(
-        show_attention, shown, [overlay, note], **INTERNAL, trigger_mode="always_last", show_progress="hidden"
+        show_attention, shown, [overlay, note], **INTERNAL, trigger_mode="always_last", show_progress="minimal"
     )
     looked.success(None, js="() => document.querySelector('#overlay').scrollIntoView({block: 'nearest'})")
     rank.click(show_ranking, [photo, typed], ranking, **NETWORK, **INTERNAL)

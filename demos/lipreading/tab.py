@@ -11,7 +11,17 @@ from PIL import Image
 
 from core.errors import InputError, UnrolledError
 from demos.i18n import both
-from demos.widgets import INTERNAL, NETWORK, predict_module, problem, served, table, video_input, word_spans
+from demos.widgets import (
+    INTERNAL,
+    NETWORK,
+    example_list,
+    predict_module,
+    problem,
+    served,
+    table,
+    video_input,
+    word_spans,
+)
 
 if TYPE_CHECKING:
     from demos.lipreading.animator import Spoken
@@ -254,9 +264,9 @@ def build() -> None:
     model.change(about, model, known, **INTERNAL, show_progress="hidden")
     typed = [first, second, speaker, grammar]
     gr.on([draw.click, first.submit, second.submit], say, typed, [drawn, *outputs], **NETWORK, **INTERNAL)
-    examples = gr.Examples(
+    examples = example_list(
         [list(example) for example in SENTENCES], [first, second, speaker], label="Or try one of these",
-        elem_id="lipreading-examples", api_visibility="private",
+        elem_id="lipreading-examples",
     )  # fmt: skip
     examples.load_input_event.then(say, typed, [drawn, *outputs], **NETWORK, **INTERNAL)
 

@@ -9,7 +9,18 @@ import gradio as gr
 
 from core.errors import InputError, UnrolledError
 from demos.i18n import both
-from demos.widgets import INTERNAL, NETWORK, explained, file_input, photo_input, predict_module, problem, served, table
+from demos.widgets import (
+    INTERNAL,
+    NETWORK,
+    example_list,
+    explained,
+    file_input,
+    photo_input,
+    predict_module,
+    problem,
+    served,
+    table,
+)
 
 if TYPE_CHECKING:
     from demos.sentiment.predict import SentimentResult, Word
@@ -224,9 +235,8 @@ def build() -> None:
                 label="Text", lines=4, max_lines=12, elem_id="sentiment-text",
                 placeholder="A review in English or Korean",
             )  # fmt: skip
-            gr.Examples(
+            example_list(
                 [[example] for example in EXAMPLES], text, label="Or click one", elem_id="sentiment-examples",
-                api_visibility="private",
             )  # fmt: skip
             language = gr.Radio(LANGUAGES, value="auto", label="Language")
             with gr.Accordion("Start from a photo", open=False):
@@ -241,7 +251,7 @@ def build() -> None:
 
     gr.on(
         [text.change, language.change], show_judgement, [text, language], judgement, **NETWORK, **INTERNAL,
-        trigger_mode="always_last", show_progress="hidden",
+        trigger_mode="always_last", show_progress="minimal",
     )  # fmt: skip
     photo.upload(show_caption, photo, text, **NETWORK, **INTERNAL)
     file.upload(show_file, [file, language], lines, **NETWORK, **INTERNAL)

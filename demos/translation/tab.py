@@ -17,6 +17,7 @@ from demos.widgets import (
     LEGEND,
     NETWORK,
     WORD_CLICKS,
+    example_list,
     explained,
     photo_input,
     predict_module,
@@ -278,9 +279,8 @@ def build() -> None:
                 target = gr.Dropdown(LANGUAGES, value="de", label="To", elem_id="target-language", min_width=110)
             text = gr.Textbox(label="Text", lines=4, max_lines=12, elem_id="source-text", max_length=100_000)
             go = gr.Button("Translate", variant="primary", elem_id="translate")
-            gr.Examples(
+            example_list(
                 EXAMPLES, [text, source, target], label="Or try one of these", elem_id="translation-examples",
-                api_visibility="private",
             )  # fmt: skip
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
@@ -317,7 +317,7 @@ def build() -> None:
     swapped.click(swap, [text, source, target, shown], [text, source, target], **INTERNAL, show_progress="hidden")
     describe.click(caption_photo, [photo, target], [text, source, target], **NETWORK, **INTERNAL)
     translations.click(
-        show_alignment, shown, [alignment, note], **INTERNAL, trigger_mode="always_last", show_progress="hidden"
+        show_alignment, shown, [alignment, note], **INTERNAL, trigger_mode="always_last", show_progress="minimal"
     )
     watch.click(show_beam, request, beam, **NETWORK, **INTERNAL)
     score.click(show_scores, [shown, own], scores, **INTERNAL)

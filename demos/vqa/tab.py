@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.errors import UnrolledError
 from demos.i18n import both
-from demos.widgets import INTERNAL, NETWORK, photo_input, predict_module, problem, served
+from demos.widgets import INTERNAL, NETWORK, example_list, photo_input, predict_module, problem, served
 
 if TYPE_CHECKING:
     from demos.vqa.predict import Answer, VQAResult
@@ -161,9 +161,8 @@ def build() -> None:
                     info="One a line, or with commas between them. Without choices every answer is possible.",
                 )  # fmt: skip
                 again = gr.Button("Rank the choices", elem_classes="act")
-            gr.Examples(
+            example_list(
                 examples(), [photo, question], label="Or try one of these", elem_id="vqa-examples",
-                api_visibility="private",
             )  # fmt: skip
         with gr.Column(scale=6):
             answers = gr.HTML(HELLO, elem_id="vqa-answers")
