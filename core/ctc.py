@@ -90,7 +90,11 @@ def greedy_decode(logprobs: Tensor) -> CTCHypothesis:
 
 
 def prefix_beam_search(
-    logprobs: Tensor, beam_size: int = 10, n_best: int = 5, grammar: Grammar | None = None
+    logprobs: Tensor,
+    beam_size: int = 10,
+    n_best: int = 5,
+    grammar: Grammar | None = None,
+    insertion_penalty: float = 0.0,
 ) -> list[CTCHypothesis]:
     """The likeliest sequences that the search found, best first (Hannun et al. 2014, without a language model).
 
@@ -100,6 +104,10 @@ def prefix_beam_search(
 
     With a grammar, only sequences that it calls complete come out; the list is empty if the beam holds none at the last
     frame (fewer frames than tokens, or a beam that is too small).
+
+    `insertion_penalty` is taken off a sequence's log-probability for each of its tokens, for the ranking only (the word
+    insertion penalty of speech recognition): a token that is unlikely at every frame can come in through the sum of many
+    paths.
     """
     _check(logprobs)
     if beam_size < 1 or n_best < 1:
@@ -116,11 +124,13 @@ def prefix_beam_search(
             for token in grammar.following(prefix) if grammar else everything:
                 before = blank if prefix and token == prefix[-1] else total
                 _into(found[(*prefix, token)], 1, before + frame[token])
-        ranked = sorted(found.items(), key=lambda item: _add(*item[1]), reverse=True)
+        ranked = sorted(
+            found.items(), key=lambda item: _add(*item[1]) - insertion_penalty * len(item[0]), reverse=True
+        )
         beams = {prefix: (sums[0], sums[1]) for prefix, sums in ranked[:beam_size]}
     ends = [p for p, sums in beams.items() if _add(*sums) > _NEVER and (not grammar or grammar.complete(p))]
     hypotheses = [CTCHypothesis(prefix, sequence_logprob(logprobs, prefix)) for prefix in ends]
-    return sorted(hypotheses, key=lambda h: h.logprob, reverse=True)[:n_best]
+    return sorted(hypotheses, key=lambda h: h.logprob - insertion_penalty * len(h.tokens), reverse=True)[:n_best]
 
 
 def sequence_logprob(logprobs: Tensor, tokens: Sequence[int]) -> float:

@@ -10,9 +10,11 @@ Truncated back-propagation through time needs nothing special: whatever a loss r
 this chunk) is cut from the graph and handed to the next call.
 """
 
+import ctypes
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +100,7 @@ def train(
     """
     if not len(loader):
         raise InputError("There are too few training examples for one batch: give more, or a smaller batch size.")
+    _keep_freed_memory()
     set_seed(config.seed)
     accelerator = Accelerator(
         mixed_precision=config.precision,
@@ -153,6 +156,15 @@ def train(
 def best_precision() -> str:
     """ "bf16" where this machine computes it fast (a GPU, or a CPU with AMX), else "no" (full precision)."""
     return "bf16" if fast_bfloat16() else "no"
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed. By default it hands large blocks back to the system, gets them anew at every step,
+    and the system clears each page again: on a CPU a third of the time of a convolutional training."""
+    trim_threshold, mmap_max = -1, -4  # names of mallopt's parameters, M_TRIM_THRESHOLD and M_MMAP_MAX
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_max, 0)
 
 
 def _judge(model: nn.Module, evaluate: Evaluation, save: Callable | None, progress: Progress, log: "Log") -> None:

@@ -173,7 +173,7 @@ class CaptioningPredictor:
         return encoder.stem(encoder.preprocess(photos, via=self.model.config.photo_size))
 
     def _search(self, memory: Memory, options: CaptioningOptions) -> list[list[Hypothesis]]:
-        beam = Beam(options.beam_size, options.length_penalty, max_length=options.max_length)
+        beam = Beam(options.beam_size, options.length_penalty, max_length=options.max_length, early=True)
         return beam_search(self.model.decoder, memory, beam)
 
     def _result(self, found: list[Hypothesis], seconds: float) -> CaptioningResult:

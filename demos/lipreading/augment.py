@@ -24,6 +24,7 @@ class Augmentation:
     hide: float = 0.3  # probability that a rectangle is hidden through the whole clip
     mirror: float = 0.5  # probability
     fill: float = 0.0  # probability that even margins above and below are filled with the nearest rows
+    splice: float = 0.0  # probability that a sentence goes on, from one of its words, as another one does
 
 
 def augment(clip: Tensor, how: Augmentation, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,7 @@ class LipreaderConfig:
     hidden_size: int = 192  # of each direction
     num_layers: int = 2
     dropout: float = 0.3
+    mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
 
 
 class LipReading(NamedTuple):
@@ -119,6 +120,12 @@ class Lipreader(nn.Module, Checkpoint):
 
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
+        reading = self._read(clips, lengths)
+        if self.training or not self.config.mirrored:
+            return reading
+        return LipReading(*((a + b) / 2 for a, b in zip(reading, self._read(clips.flip(3), lengths), strict=True)))
+
+    def _read(self, clips: Tensor, lengths: Tensor) -> LipReading:
         outputs = self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)
         frames = self.classes(outputs)
         real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)

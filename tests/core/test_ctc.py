@@ -67,6 +67,16 @@ def test_a_narrow_beam_still_gives_exact_logprobs_best_first(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
+def test_an_insertion_penalty_ranks_short_sequences_higher_and_leaves_logprobs_exact(seed):
+    logprobs = random_logprobs(seed)
+    totals = by_brute_force(logprobs)
+    expected = sorted(totals, key=lambda t: math.log(totals[t]) - 1.5 * len(t), reverse=True)[:8]
+    found = prefix_beam_search(logprobs, beam_size=500, n_best=8, insertion_penalty=1.5)
+    assert [h.tokens for h in found] == expected
+    assert [h.logprob for h in found] == pytest.approx([math.log(totals[t]) for t in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_within_a_grammar_the_best_complete_sequence_is_found(seed):
     logprobs = random_logprobs(seed)
     totals = by_brute_force(logprobs)

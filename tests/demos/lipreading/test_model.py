@@ -9,7 +9,7 @@ from demos.lipreading.augment import Augmentation, augment, fill_margins
 from demos.lipreading.data import Clip
 from demos.lipreading.evaluate import dev_scores
 from demos.lipreading.model import FrameEncoder, Lipreader, LipreaderConfig, normalise, pad_clips
-from demos.lipreading.train import Examples, clip_loss, collate, new_sentence_reader, sentence_loss
+from demos.lipreading.train import Examples, clip_loss, collate, new_sentence_reader, sentence_loss, splice
 from tests.demos.lipreading.conftest import SMALL
 
 
@@ -31,6 +31,32 @@ def test_padding_changes_nothing(readout):
         assert torch.allclose(together.frames[i, : len(clip)], alone.frames[0], atol=1e-4)
         assert together.attention[i].sum().item() == pytest.approx(1, abs=1e-5)
         assert (together.attention[i, len(clip) :] == 0).all()
+
+
+def test_a_mirrored_reader_says_the_same_of_a_clip_and_its_mirror_image():
+    network = model("clip", mirrored=True)
+    clips, lengths = pad_clips([torch.rand(n, 12, 20) for n in (9, 4)])
+    logits = network(clips, lengths).logits
+    assert torch.allclose(logits, network(clips.flip(3), lengths).logits, atol=1e-5)
+    assert not torch.allclose(logits, network.train()._read(clips, lengths).logits, atol=1e-5)
+
+
+def test_a_spliced_clip_goes_on_as_the_other_one():
+    first = Clip("a", np.zeros((10, 2, 2), np.uint8), ("set", "red", "now"), ((1, 3), (3, 6), (7, 9)), "s")
+    other = Clip("b", np.ones((12, 2, 2), np.uint8), ("lay", "blue", "soon"), ((2, 5), (6, 8), (8, 11)), "s")
+    made = {}
+    for seed in range(20):
+        torch.manual_seed(seed)
+        clip = splice(first, other)
+        made[clip.words] = clip
+        for number, (begin, end) in enumerate(clip.spans):
+            own = clip.words[number] in first.words
+            assert (clip.frames[begin:end] == (0 if own else 1)).all()
+            assert end <= len(clip.frames)
+    assert set(made) == {("set", "red", "soon"), ("set", "blue", "soon")}
+    assert made["set", "blue", "soon"].spans == ((1, 3), (3, 5), (5, 8))
+    stranger = Clip("c", other.frames, other.words, other.spans, "t")
+    assert splice(first, stranger) is first
 
 
 def test_a_frame_sees_its_neighbours_and_no_further():
