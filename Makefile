@@ -2,7 +2,7 @@
 # make test    the whole test suite; one file: make test ARGS=tests/core/test_search.py
 # make lint    ruff: style and formatting
 # make deploy SPACE=user/name   copy the app into a Hugging Face Space; ARGS=--dry-run only lists what would go there
-# make bench    speed and memory beside what a user would pick instead, and under load (half an hour)
+# make bench    one table: quality, speed and memory beside what a user would pick instead, and under load (half an hour)
 # make screenshots              renew the pictures of the README
 # make clean   remove the virtual environment and the caches
 #
@@ -12,7 +12,6 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
-BENCHMARKS ?= captioning vqa translation sentiment generation lipreading load
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check install
@@ -36,7 +35,7 @@ deploy: $(VENV)/.app
 	$(python) -m scripts.deploy $(SPACE) $(ARGS)
 
 bench: $(VENV)/.app
-	@for name in $(BENCHMARKS); do echo "== $$name"; $(python) -m benchmarks.$$name $(ARGS) || exit 1; echo; done
+	$(python) -m benchmarks.report $(ARGS)
 
 screenshots: system $(VENV)/.dev
 	$(python) -m scripts.screenshots $(ARGS)

@@ -14,6 +14,7 @@ from benchmarks.peers import (
     caption,
     vit_gpt2_config,
 )
+from benchmarks.report import DEMOS, QUALITY, notes, quality, table
 
 CHEETAH = gradio.media.get_image("cheetah1.jpg")
 
@@ -67,3 +68,60 @@ def test_size_is_that_of_the_published_model(build: Callable[[], Peer], size: in
     with torch.inference_mode():
         pixels = peer.processor(images=torch.zeros(3, 50, 70, dtype=torch.uint8), return_tensors="pt")
     assert pixels["pixel_values"].shape == (1, 3, size, size)
+
+
+PAIR = {"Unrolled": {"p50": 0.1, "p95": 0.2}, "peer": {"p50": 1.0, "p95": 2.0}}
+MEASURED = {  # what each benchmark prints with --json
+    "captioning": {
+        "seconds per photo": {"Unrolled, 5 captions at beam 5": PAIR["Unrolled"], "BLIP-base, greedy": PAIR["peer"]},
+        "photos per second": {"one by one": 10.0, "folder": 14.0},
+    },
+    "vqa": {"seconds per question": PAIR},
+    "translation": {"seconds per sentence": PAIR, "sentences per second": {"Unrolled": 90.0, "peer": 9.0}},
+    "sentiment": {
+        "one sentence": {"Unrolled": {"p50 ms": 100.0, "p95 ms": 200.0},
+            "DistilBERT": {"p50 ms": 1000.0, "p95 ms": 1.0}},
+        "sentences per second": {"Unrolled": 900.0, "DistilBERT": 90.0},
+    },
+    "generation": {"characters_per_second": {"Unrolled": 1000, "modules": 100}},
+    "lipreading": {
+        "rows": {
+            "file to text, words": PAIR["Unrolled"], "our network alone": {"p50": 0.05},
+            "network of LipNet's shape alone": {"p50": 0.5},
+        }
+    },
+}  # fmt: skip
+APP = {
+    "seconds": {"first page": 3.0, "first answer": 8.0}, "import_s": {"app": 2.0},
+    "resident_mb": {"page": 200.0, "captioning": 600.0, "vqa": 700.0},
+}  # fmt: skip
+LOAD = {
+    "clients": 50, "minutes": 5.0, "answers": {"/vqa": 10}, "p50_s": 1.0, "p95_s": 2.0,
+    "errors": {"queue is full": 3, "other": 2}, "memory_before_mb": 900, "memory_after_mb": 910,
+    "temporary_files_after_the_clean_up": 0, "seconds_to_end_during_a_request": 1.5,
+}  # fmt: skip
+
+
+def test_the_report_has_a_line_per_demo_beside_its_peer() -> None:
+    lines = table(MEASURED, APP).splitlines()
+    assert len(lines) == 2 + len(DEMOS)
+    assert len({line.count("|") for line in lines}) == 1
+    for demo, line in zip(DEMOS, lines[2:], strict=True):
+        assert line.startswith(f"| {demo} |")
+        assert "| 0.100 |" in line
+        assert line.endswith("| 10.0 |")
+    assert "| 400 |" in lines[2]  # megabytes that the captioner added
+
+
+def test_quality_is_what_the_checkpoints_say(tmp_path) -> None:
+    assert set(QUALITY) == set(DEMOS)
+    assert all("not measured" in quality(demo, tmp_path) for demo in DEMOS)
+    assert "BLEU-4 23.23 (24.4)" in quality("captioning")
+    assert "nats 1.4" in quality("generation")
+
+
+def test_what_the_app_costs_is_told_with_and_without_load() -> None:
+    assert "700 MB resident" in notes(APP, None)
+    told = notes(APP, LOAD)
+    assert "3 times “the queue is full”, 2 other errors" in told
+    assert "within 1.5 s of SIGTERM" in told

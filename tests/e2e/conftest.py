@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,9 @@ class App:
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
 
-@pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """Starts `python app.py`, and ends it as a process manager would: it must leave no upload behind."""
-    folder = tmp_path_factory.mktemp("app")
+@contextmanager
+def running_app(folder: Path) -> Iterator[App]:
+    """`python app.py` with its temporary files under a folder; whoever is done with it ends it."""
     log = folder / "log.txt"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,12 +57,20 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         _wait_for(url, process, log)
         (uploads,) = folder.glob("unrolled-*")
         yield App(url, process, uploads)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0, log.read_text()
-        assert not uploads.exists()
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app, ended as a process manager would: it must leave no upload behind."""
+    folder = tmp_path_factory.mktemp("app")
+    with running_app(folder) as app:
+        yield app
+        app.process.send_signal(signal.SIGTERM)
+        assert app.process.wait(PATIENCE) == 0, (folder / "log.txt").read_text()
+        assert not app.uploads.exists()
 
 
 @pytest.fixture

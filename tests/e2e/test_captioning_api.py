@@ -1,6 +1,5 @@
 """The captioning endpoints as a program calls them: gradio_client, plain HTTP, MCP."""
 
-import json
 import math
 import shutil
 import threading
@@ -14,6 +13,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.bad_input import BAD_IMAGES
+from tests.e2e.api import call, upload
 from tests.e2e.conftest import PATIENCE, App
 
 CHEETAH = gr.media.get_image("cheetah1.jpg")
@@ -26,21 +26,6 @@ def client(app: App) -> Client:
     client = Client(app.url, verbose=False, httpx_kwargs={"timeout": PATIENCE})
     client.predict(handle_file(CHEETAH), api_name="/captioning")
     return client
-
-
-def call(app: App, endpoint: str, *data: object) -> tuple[str, object]:
-    """(event, data) that the endpoint ends with, over plain HTTP."""
-    url = f"{app.url}gradio_api/call/{endpoint}"
-    event = httpx.post(url, json={"data": data}, timeout=PATIENCE).json()["event_id"]
-    lines = httpx.get(f"{url}/{event}", timeout=PATIENCE).text.strip().splitlines()
-    return lines[-2].removeprefix("event: "), json.loads(lines[-1].removeprefix("data: "))
-
-
-def upload(app: App, photo: str | Path) -> dict:
-    """The request's value for an uploaded file."""
-    with open(photo, "rb") as file:
-        (path,) = httpx.post(f"{app.url}gradio_api/upload", files={"files": file}, timeout=PATIENCE).json()
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def test_a_photo_gets_the_documented_fields(client):
