@@ -36,7 +36,7 @@ def mark(page: gr.Blocks) -> None:
                 setattr(block, name, str(translate(text)))
 
 
-def both(text: str, tag: str = "span", **fields: object) -> str:
+def both(text: str, tag: str = "span", /, **fields: object) -> str:
     """A text of the page as HTML in both languages; fields fill its {fields}, and are HTML already where they are text.
 
     A text without a translation is shown in English to everybody (a test finds it).

@@ -244,9 +244,15 @@ def beam_html(trace: "BeamTrace") -> str:
             _beam_cell(word, logprob, slot == step.winner, slot in goes_on)
             for slot, (word, logprob) in enumerate(zip(trace.words[number], step.logprobs, strict=True))
         ]
-        ended = ", ".join(f"{both('beam')} {parent + 1} ({logprob:.2f})" for parent, logprob in step.ended)
+        ended = ", ".join(
+            f"{both('beam {number}', number=parent + 1)} ({logprob:.2f})" for parent, logprob in step.ended
+        )
         rows.append((str(number + 1), *cells, ended))
-    header = (both("step"), *(f"{both('beam')} {slot + 1}" for slot in range(len(trace.words[0]))), both("ended"))
+    header = (
+        both("step"),
+        *(both("beam {number}", number=slot + 1) for slot in range(len(trace.words[0]))),
+        both("ended"),
+    )
     about = both(
         "Each cell is the token that a hypothesis took and its log-probability so far. Outlined: the winner's way. "
         "Pale: nothing grew from it. A hypothesis ends when it takes the end mark."
