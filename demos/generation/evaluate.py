@@ -65,18 +65,18 @@ def xz_bits(text: str) -> float:
     return 8 * len(lzma.compress(text.encode(), preset=9)) / len(text)
 
 
-def longest_copy(written: Sequence[str], corpus: Sequence[str]) -> int:
-    """Length in pieces of the longest run of `written` that stands in `corpus`."""
+def longest_copy(written: Sequence[Sequence[str]], corpus: Sequence[str]) -> int:
+    """Length in pieces of the longest run of any of the `written` texts that stands in `corpus`."""
 
     # By doubling and halving: a run of n is there only if one of n - 1 is.
     def shared(n: int) -> bool:
-        runs = {tuple(written[at : at + n]) for at in range(len(written) - n + 1)}
+        runs = {tuple(text[at : at + n]) for text in written for at in range(len(text) - n + 1)}
         return any(tuple(corpus[at : at + n]) in runs for at in range(len(corpus) - n + 1))
 
-    low, high = 0, 1
-    while high <= len(written) and shared(high):
+    low, high, longest = 0, 1, max(map(len, written), default=0)
+    while high <= longest and shared(high):
         low, high = high, high * 2
-    high = min(high, len(written) + 1)
+    high = min(high, longest + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if shared(middle) else (low, middle)
@@ -119,7 +119,7 @@ def tune_scores(
         "bars_complete": round(sum(good) / count, 4),
         "parse_and_complete": round(sum(read) / count, 4),
         "corpus_bars_complete": round(sum(check_bars(tune).complete for tune in real) / max(1, len(real)), 4),
-        "longest_copied_run": max(longest_copy(p, train) for p in pieces),
+        "longest_copied_run": longest_copy(pieces, train),
         "longest_tune": max(map(len, pieces)),
     }
 

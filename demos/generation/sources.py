@@ -27,5 +27,5 @@ SOURCES = (
     Source("speeches", "Obama's speeches", ("obama_speeches.txt.gz",)),
     Source("war_and_peace", "War and Peace", ("war_and_peace.train.txt.gz", "war_and_peace.valid.txt.gz")),
     Source("folk", "Folk tunes, ABC", ("folk_tunes_abc.txt.gz",), "abc"),
-    Source("reviews", "Film reviews, by the word", (), "prose", checkpoint="generation-reviews"),
+    Source("reviews", "Film reviews, by the word", (), "prose", checkpoint="generation/reviews"),
 )

@@ -111,7 +111,7 @@ def test_xz_needs_less_for_what_repeats():
     [("abcdef", "xxbcdexx", 4), ("abc", "abc", 3), ("abc", "xyz", 0), ("", "abc", 0), ("aab", "ba", 1)],
 )
 def test_the_longest_copied_run(written, corpus, length):
-    assert longest_copy(list(written), list(corpus)) == length
+    assert longest_copy([list(written), list("qq")], list(corpus)) == length
 
 
 @pytest.mark.parametrize(
