@@ -97,13 +97,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME or 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    with TemporaryDirectory(prefix="unrolled-", dir=os.environ.get("GRADIO_TEMP_DIR")) as folder:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    temporary = os.environ.get("GRADIO_TEMP_DIR")
+    with TemporaryDirectory(prefix="unrolled-", dir=temporary, ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # gone in the end, whatever browsers still have open
-        page = build()
-        launch(page, options.host, options.port)
+        launch(build(), options.host, options.port)
         threading.Thread(target=warm_up, daemon=True).start()
-        page.block_thread()
+        ended.wait()
+    sys.stdout.flush()
+    os._exit(0)  # a network at work in another thread cannot be stopped, and the interpreter would wait for it
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ TABS: dict[str, Callable[[Page], None]] = {
     "translation": translation,
     "sentiment": sentiment,
     "generation": generation,
+    "lipreading": lipreading,
 }
 
 
