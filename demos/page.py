@@ -11,7 +11,8 @@ _TAKES = (
     (gr.Textbox, str, "text"),
     (gr.Slider | gr.Number, int | float, "a number"),
     (gr.Checkbox, bool, "true or false"),
-    (gr.Image | gr.Video | gr.File, dict, "an uploaded file"),
+    (gr.Image | gr.Video, dict, "an uploaded file"),
+    (gr.File, dict | list, "an uploaded file"),
 )  # choices are checked by gradio, and what is missing by the demos
 
 
@@ -27,7 +28,8 @@ class Page(gr.Blocks):
             raise gr.Error(f"{name} takes {values}, not {len(inputs)}.", print_exception=False)
         for block, value in zip(wanted, inputs, strict=True):
             for component, kind, told in _TAKES:
-                fits = value is None or (isinstance(value, kind) and isinstance(value, bool) == (kind is bool))
+                missing = value is None and not isinstance(block, gr.Slider)  # which has no empty state
+                fits = missing or (isinstance(value, kind) and isinstance(value, bool) == (kind is bool))
                 if isinstance(block, component) and not fits:
                     raise gr.Error(f"{plain(block.label)} must be {told}.", print_exception=False)
 
