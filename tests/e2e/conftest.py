@@ -38,8 +38,8 @@ class App:
 
 
 @contextmanager
-def running_app(folder: Path) -> Iterator[App]:
-    """`python app.py` with its temporary files under a folder; whoever is done with it ends it."""
+def running_app(folder: Path, **variables: str) -> Iterator[App]:
+    """`python app.py` with its temporary files under a folder and more variables; whoever is done with it ends it."""
     log = folder / "log.txt"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -48,6 +48,7 @@ def running_app(folder: Path) -> Iterator[App]:
         "GRADIO_TEMP_DIR": str(folder),
         "HF_HOME": str(folder / "hub"),
         "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there: as on a machine without a network
+        **variables,
     }
     with log.open("w") as output:
         command = [sys.executable, "app.py", "--port", str(port)]
