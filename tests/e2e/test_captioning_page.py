@@ -140,7 +140,7 @@ def test_typed_captions_are_ranked_and_the_best_caption_is_scored(page):
 
 
 def test_a_telephone_needs_no_sideways_scrolling_and_the_comparison_says_that_it_needs_a_network(app_url):
-    with open_page(app_url, width=390, height=844) as page:
+    with open_page(f"{app_url}?tab=captioning", width=390, height=844) as page:
         choose(page, CHEETAH)
         captions(page)
         for panel in PANELS:
