@@ -106,8 +106,8 @@ def prefix_beam_search(
     frame (fewer frames than tokens, or a beam that is too small).
 
     `insertion_penalty` is taken off a sequence's log-probability for each of its tokens, for the ranking only (the word
-    insertion penalty of speech recognition): a token that is unlikely at every frame can come in through the sum of many
-    paths.
+    insertion penalty of speech recognition): a token that is unlikely at every frame can come in through the sum of
+    many paths.
     """
     _check(logprobs)
     if beam_size < 1 or n_best < 1:
@@ -124,9 +124,7 @@ def prefix_beam_search(
             for token in grammar.following(prefix) if grammar else everything:
                 before = blank if prefix and token == prefix[-1] else total
                 _into(found[(*prefix, token)], 1, before + frame[token])
-        ranked = sorted(
-            found.items(), key=lambda item: _add(*item[1]) - insertion_penalty * len(item[0]), reverse=True
-        )
+        ranked = sorted(found.items(), key=lambda item: _add(*item[1]) - insertion_penalty * len(item[0]), reverse=True)
         beams = {prefix: (sums[0], sums[1]) for prefix, sums in ranked[:beam_size]}
     ends = [p for p, sums in beams.items() if _add(*sums) > _NEVER and (not grammar or grammar.complete(p))]
     hypotheses = [CTCHypothesis(prefix, sequence_logprob(logprobs, prefix)) for prefix in ends]

@@ -16,10 +16,10 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
@@ -29,6 +29,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from core.checkpoint import Checkpoint
 from core.errors import InputError
 from core.precision import fast_bfloat16
 
@@ -60,6 +61,7 @@ class Loss:
 
 
 LossFunction = Callable[[nn.Module, Any, Any], Loss]  # (model, batch, carry) -> Loss
+Model = TypeVar("Model", bound=Checkpoint)
 Evaluation = Callable[[nn.Module], dict[str, float]]  # dev figures; the first one decides, higher is better
 
 
@@ -156,6 +158,19 @@ def train(
 def best_precision() -> str:
     """ "bf16" where this machine computes it fast (a GPU, or a CPU with AMX), else "no" (full precision)."""
     return "bf16" if fast_bfloat16() else "no"
+
+
+@torch.no_grad()
+def average_weights(models: Sequence[Model]) -> Model:
+    """The first model with the mean of all weights (Wortsman et al. 2022, "model soups").
+
+    They must descend from one training, or the mean is noise. Counters and other whole numbers stay the first one's.
+    """
+    states = [model.checkpoint_state_dict() for model in models]
+    for name, tensor in states[0].items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return models[0]
 
 
 def _keep_freed_memory() -> None:

@@ -27,7 +27,7 @@ from core.feature_cache import StemCache, stem_cache
 from core.metrics import CiderD
 from core.search import Sampling, sample
 from core.text import BOS, PAD, UNK, encode, pad, train_word_tokenizer
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.training import Loss, TrainingConfig, average_weights, best_precision, train
 from demos.captioning.data import (
     CAPTIONS_PER_PHOTO,
     MAX_TOKENS,
@@ -159,16 +159,6 @@ def train_on_photos(
     return train(model, loader, loss, config, folder, evaluate, partial(save, tokenizer, folder), groups, resume)
 
 
-@torch.no_grad()
-def average(models: list[Captioner]) -> Captioner:
-    """The first model with the mean of all weights. They must descend from one training, or the mean is noise."""
-    states = [model.checkpoint_state_dict() for model in models]
-    for name, tensor in states[0].items():
-        if tensor.is_floating_point():
-            tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
-    return models[0]
-
-
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: Captioner) -> None:
     """A checkpoint in `folder`/best, ready to ship or to continue from."""
     model.save_pretrained(folder / "best")
@@ -179,7 +169,7 @@ def average_checkpoints(folders: list[Path], data: Collections, out: Path) -> No
     """Stage 4: save the mean of the checkpoints and print its dev figures."""
     if len(folders) < 2:
         raise InputError("The stage `average` needs two checkpoints or more: name them with --start.")
-    model = average([Captioner.from_pretrained(folder) for folder in folders])
+    model = average_weights([Captioner.from_pretrained(folder) for folder in folders])
     tokenizer = load_tokenizer(folders[0])
     save(tokenizer, out, model)
     print(dev_scores(model, tokenizer, data.photos[0]["dev"], data.stems(0, "dev", model)))

@@ -39,6 +39,7 @@ class LipreaderConfig:
     num_layers: int = 2
     dropout: float = 0.3
     mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
+    moved: int = 0  # pixels; and of what the clip moved by so many to each of four sides says
 
 
 class LipReading(NamedTuple):
@@ -120,10 +121,19 @@ class Lipreader(nn.Module, Checkpoint):
 
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
-        reading = self._read(clips, lengths)
-        if self.training or not self.config.mirrored:
-            return reading
-        return LipReading(*((a + b) / 2 for a, b in zip(reading, self._read(clips.flip(3), lengths), strict=True)))
+        views = [clips] if self.training else self._views(clips)
+        readings = [self._read(view, lengths) for view in views]
+        return LipReading(*(torch.stack(parts).mean(0) for parts in zip(*readings, strict=True)))
+
+    def _views(self, clips: Tensor) -> list[Tensor]:
+        """The clips, and as they might also have been cut out: no crop is quite like those of the training."""
+        config, views = self.config, [clips]
+        if config.mirrored:
+            views.append(clips.flip(3))
+        if config.moved:
+            sides = ((0, -config.moved), (0, config.moved), (-config.moved, 0), (config.moved, 0))
+            views += [clips.roll(side, (2, 3)) for side in sides]
+        return views
 
     def _read(self, clips: Tensor, lengths: Tensor) -> LipReading:
         outputs = self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)

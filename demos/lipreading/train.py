@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from core.ctc import BLANK
 from core.errors import InputError
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.training import Loss, TrainingConfig, average_weights, best_precision, train
 from core.video import load_video
 from demos.lipreading.augment import Augmentation, augment
 from demos.lipreading.data import LESSON_WORDS, WORD_CROP, Clip, Miracl, draw_clips, grid_slots, read_grid, read_miracl
@@ -56,7 +56,7 @@ class Examples(Dataset):
 def splice(clip: Clip, other: Clip) -> Clip:
     """One that begins as `clip` and goes on, from one of its words, as `other`; `clip` itself where they do not fit.
 
-    A few hundred sentences are soon known by heart, and then a word is guessed from the words around it instead of seen.
+    A few hundred sentences are soon known by heart; then a word is guessed from those around it instead of seen.
     """
     shared = min(len(clip.spans), len(other.spans))
     if shared < 2 or clip.speaker != other.speaker:
@@ -180,7 +180,33 @@ def grid_crop(file: Path) -> np.ndarray:
     return crop_mouth(video, find_face(video), "wide", 48, 80)
 
 
+def finish(folders: Sequence[Path], out: Path, **views: object) -> None:
+    """Save the mean of the checkpoints, or the only one, as a network that answers with the mean of several views."""
+    if not folders:
+        raise InputError("The stage `average` needs a checkpoint or more: name them with --start.")
+    model = average_weights([Lipreader.from_pretrained(folder) for folder in folders])
+    finished = Lipreader(replace(model.config, **views))
+    finished.load_state_dict(model.state_dict())
+    finished.save_pretrained(out / "best")
+
+
 # --- command line ------------------------------------------------------------------------------------------------
+
+_RECIPE = r"""
+the shipped checkpoints (--cache runs/crops with each keeps the crops):
+  python -m demos.lipreading train words --data miracl_vc1 --all-speakers --out runs/words
+  python -m demos.lipreading train words --data miracl_vc1 --all-speakers --start runs/words/best --epochs 8 \
+      --learning-rate 1e-3 --seed 2 --out runs/words2  # and again with --seed 3 --out runs/words3
+  python -m demos.lipreading train average --start runs/words/best runs/words2/best runs/words3/best --mirrored \
+      --out runs/words-average
+  python -m demos.lipreading train grid --data grid --out runs/grid
+  python -m demos.lipreading train grid --data grid --start runs/grid/best --epochs 18 --learning-rate 1e-3 --seed 3 \
+      --out runs/grid2
+  python -m demos.lipreading train average --start runs/grid2/best --moved 2 --out runs/grid-moved
+  python -m demos.lipreading train animated --out runs/animated
+  python -m demos.lipreading train animated --start runs/animated/best --epochs 7 --learning-rate 1.5e-3 --seed 2 \
+      --out runs/animated2
+"""
 
 _CONFIGS = {
     "words": TrainingConfig(
@@ -198,11 +224,15 @@ _CONFIGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
-    parser.add_argument("which", choices=list(_CONFIGS))
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
+    parser.add_argument("which", choices=[*_CONFIGS, "average"])
     parser.add_argument("--data", type=Path, help="words: folder of MIRACL-VC1; grid: folder of GRID")
     parser.add_argument("--clips", type=int, default=2400, help="animated: how many to draw (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="folder for the crops, so that mouths are looked for once")
-    parser.add_argument("--start", type=Path, help="checkpoint to continue from (default: an untrained network)")
+    help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
+    parser.add_argument("--start", type=Path, nargs="+", help=help_text)
+    parser.add_argument("--mirrored", action="store_true", help="average: answer with the mirror image's mean, too")
+    parser.add_argument("--moved", type=int, default=0, help="average: and with that of clips moved by so many pixels")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)
@@ -219,6 +249,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Train one network."""
     set_seed(options.seed)
+    if options.which == "average":
+        finish(options.start or [], options.out, mirrored=options.mirrored, moved=options.moved)
+        return
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIGS[options.which], seed=options.seed, precision=precision, **chosen)
@@ -243,7 +276,7 @@ def main(options: argparse.Namespace) -> None:
         model, how = new_sentence_reader(LESSON_WORDS, crop="whole", channels=(24, 48, 72, 96)), SENTENCE_AUGMENTATION
     how = GENTLE if options.gentle else how
     if options.start:
-        model = Lipreader.from_pretrained(options.start)
+        model = Lipreader.from_pretrained(options.start[0])
     if not clips or not dev:
         raise InputError("There are no clips to train on or to measure by.")
     teach(

@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerFast
 from core.checkpoint import load_tokenizer
 from core.errors import InputError
 from core.text import train_bpe_tokenizer
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.training import Loss, TrainingConfig, average_weights, best_precision, train
 from demos.sentiment.data import Batches, Corpus, Example, read_corpus, stream_chunks, token_ids
 from demos.sentiment.evaluate import calibrate, dev_scores
 from demos.sentiment.model import ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
@@ -134,15 +134,6 @@ def new_tokenizer(corpora: Sequence[Corpus], language: str, vocab_size: int, uni
     return train_bpe_tokenizer(texts, vocab_size, normalizers.Sequence(parts), contractions=language == "english")
 
 
-@torch.no_grad()
-def average(models: list[SentimentClassifier]) -> SentimentClassifier:
-    """The first model with the mean of all weights. They must descend from one language model, or the mean is noise."""
-    states = [model.checkpoint_state_dict() for model in models]
-    for name, tensor in states[0].items():
-        tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
-    return models[0]
-
-
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> None:
     """A checkpoint in `folder`/best, ready to ship or to continue from."""
     model.save_pretrained(folder / "best")
@@ -201,7 +192,10 @@ def main(options: argparse.Namespace) -> None:
     if options.stage == "average":
         if not options.start:
             raise InputError("The stage `average` needs checkpoints: name them with --start.")
-        model, tokenizer = average([SentimentClassifier.from_pretrained(f) for f in options.start]), options.start[0]
+        model, tokenizer = (
+            average_weights([SentimentClassifier.from_pretrained(f) for f in options.start]),
+            options.start[0],
+        )
         finish(model, load_tokenizer(tokenizer), corpora, options.out)
         return
     dropout = _DROPOUT[options.stage]
