@@ -254,7 +254,7 @@ the shipped networks: of the seven corpora, each stage going on from the one bef
   python -m demos.generation train --data corpora --out runs/generation4 --start runs/generation3/best --minutes 75 \
       --learning-rate 2e-3 --weights 2 1.5 2.5 2 1 1 3 --seed 4
 and of the film reviews (without --epochs it goes on, with --resume from where it ended):
-  python -m demos.generation train --preset reviews --data imdb --epochs 8 --out runs/reviews
+  python -m demos.generation train --preset reviews --data imdb --epochs 15 --out runs/reviews
 a text of your own:
   python -m demos.generation train --text my.txt --out runs/my
 Penn Treebank, the sizes of Zaremba et al. (2014), "medium":
