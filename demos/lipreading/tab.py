@@ -141,9 +141,13 @@ def result_html(result: "LipreadingResult") -> str:
         for h in result.hypotheses
     )
     notes = "".join(f'<p class="looked">{escape(note)}</p>' for note in result.notes)
+    told = both("log-probability of each reading")
+    if result.model != "words":
+        penalty = predict_module("lipreading").LipreadingOptions.insertion_penalty
+        told = both("log-probability of each reading; ranked by it less {penalty} for each word", penalty=penalty)
     return (
         f'<p class="answer">{best}</p>{notes}<ol class="readings">{rest}</ol>'
-        f'<div class="below"><p class="legend">{both("log-probability of each reading")}</p>'
+        f'<div class="below"><p class="legend">{told}</p>'
         f'<p class="time">{both("{count} frames", count=len(result.frames))}, {result.seconds:.2f} s</p></div>'
     )
 
@@ -253,7 +257,10 @@ def build() -> None:
         with gr.Column(scale=6):
             drawn = gr.HTML(elem_id="drawn", elem_classes="empty")
             reading = gr.HTML(HELLO, elem_id="reading")
-    line = gr.Image(show_label=False, interactive=False, elem_id="time-line", buttons=["download", "fullscreen"])
+    line = gr.Image(
+        show_label=False, interactive=False, elem_id="time-line", buttons=["download", "fullscreen"],
+        alt_text="Over time: the frames, the mouth, where it mattered, and the probability of each word",
+    )  # fmt: skip
     confusions = gr.HTML(elem_id="confusions")
 
     inputs, outputs = [video, model, grammar], [reading, line, confusions]

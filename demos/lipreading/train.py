@@ -132,7 +132,7 @@ def new_word_reader(data: Miracl, **settings: object) -> Lipreader:
     """An untrained network for the words and phrases of MIRACL-VC1."""
     height, width = WORD_CROP
     vocabulary = (*data.words, *data.phrases)
-    config = LipreaderConfig(vocabulary, "clip", "tight", height, width, fps=15.0, dropout=0.5)
+    config = LipreaderConfig(vocabulary, "clip", "tight", height, width, fps=15.0, dropout=0.5, mirrored=True)
     return Lipreader(replace(config, **settings))
 
 
@@ -180,12 +180,12 @@ def grid_crop(file: Path) -> np.ndarray:
     return crop_mouth(video, find_face(video), "wide", 48, 80)
 
 
-def finish(folders: Sequence[Path], out: Path, **views: object) -> None:
-    """Save the mean of the checkpoints, or the only one, as a network that answers with the mean of several views."""
+def finish(folders: Sequence[Path], out: Path, moved: int | None = None) -> None:
+    """Save the mean of the checkpoints, or the only one; `moved` changes how it answers (LipreaderConfig.moved)."""
     if not folders:
         raise InputError("The stage `average` needs a checkpoint or more: name them with --start.")
     model = average_weights([Lipreader.from_pretrained(folder) for folder in folders])
-    finished = Lipreader(replace(model.config, **views))
+    finished = Lipreader(model.config if moved is None else replace(model.config, moved=moved))
     finished.load_state_dict(model.state_dict())
     finished.save_pretrained(out / "best")
 
@@ -197,8 +197,9 @@ the shipped checkpoints (--cache runs/crops with each keeps the crops):
   python -m demos.lipreading train words --data miracl_vc1 --all-speakers --out runs/words
   python -m demos.lipreading train words --data miracl_vc1 --all-speakers --start runs/words/best --epochs 8 \
       --learning-rate 1e-3 --seed 2 --out runs/words2  # and again with --seed 3 --out runs/words3
-  python -m demos.lipreading train average --start runs/words/best runs/words2/best runs/words3/best --mirrored \
+  python -m demos.lipreading train average --start runs/words/best runs/words2/best runs/words3/best \
       --out runs/words-average
+  python -m demos.lipreading train leave-one-out --data miracl_vc1 --out runs/leave-one-out
   python -m demos.lipreading train grid --data grid --out runs/grid
   python -m demos.lipreading train grid --data grid --start runs/grid/best --epochs 18 --learning-rate 1e-3 --seed 3 \
       --out runs/grid2
@@ -231,8 +232,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, help="folder for the crops, so that mouths are looked for once")
     help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
     parser.add_argument("--start", type=Path, nargs="+", help=help_text)
-    parser.add_argument("--mirrored", action="store_true", help="average: answer with the mirror image's mean, too")
-    parser.add_argument("--moved", type=int, default=0, help="average: and with that of clips moved by so many pixels")
+    parser.add_argument("--moved", type=int, help="average: answer with the mean of clips moved by so many pixels, too")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)
@@ -250,7 +250,7 @@ def main(options: argparse.Namespace) -> None:
     """Train one network."""
     set_seed(options.seed)
     if options.which == "average":
-        finish(options.start or [], options.out, mirrored=options.mirrored, moved=options.moved)
+        finish(options.start or [], options.out, options.moved)
         return
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision

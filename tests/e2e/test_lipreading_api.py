@@ -61,7 +61,7 @@ def test_what_cannot_be_read_gets_a_sentence_and_the_app_goes_on(client, drawn, 
 def test_no_clip_and_no_such_model_get_a_sentence(client, drawn):
     with pytest.raises(AppError, match="No clip"):
         client.predict(None, api_name="/lipreading")
-    with pytest.raises(AppError, match="words, grid, animated"):
+    with pytest.raises(AppError, match="'words', 'grid', 'animated'"):
         client.predict(handle_file(drawn), "dogs", api_name="/lipreading")
 
 
