@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -131,13 +131,13 @@ class CaptioningPredictor:
         Photo by photo through the stem, whose large maps of many photos would not fit the CPU's caches: that would take
         twice as long. The small maps after it go as one batch.
         """
-        maps = torch.stack([self._stem_maps([photo, ImageOps.mirror(photo)]) for photo in photos])
+        maps = torch.stack([self._stem_maps(photo, mirrored=True) for photo in photos])
         return self.model.memory(maps[:, 0], maps[:, 1])[0]
 
     @torch.inference_mode()
     def imagenet(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
         """What the ImageNet CNN alone sees: its likeliest labels with their probabilities."""
-        logits = self.model.encoder.classify(self._stem_maps([load_image(image)]))
+        logits = self.model.encoder.classify(self._stem_maps(load_image(image)))
         best = logits[0].float().softmax(0).topk(count)
         return [(imagenet_labels()[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
@@ -168,9 +168,13 @@ class CaptioningPredictor:
         return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))]
 
     @torch.inference_mode()
-    def _stem_maps(self, photos: Sequence[Image.Image]) -> Tensor:
+    def _stem_maps(self, photo: Image.Image, mirrored: bool = False) -> Tensor:
+        """(1, C, h, w), or (2, C, h, w) with those of the mirrored photo."""
         encoder = self.model.encoder
-        return encoder.stem(encoder.preprocess(photos, via=self.model.config.photo_size))
+        pixels = encoder.preprocess([photo], via=self.model.config.photo_size)
+        if mirrored:  # the pixels, not the photo: what was resized need not be resized again
+            pixels = torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)
+        return encoder.stem(pixels)
 
     def _search(self, memory: Memory, options: CaptioningOptions) -> list[list[Hypothesis]]:
         beam = Beam(options.beam_size, options.length_penalty, max_length=options.max_length, early=True)

@@ -39,7 +39,7 @@ class LipreaderConfig:
     num_layers: int = 2
     dropout: float = 0.3
     mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
-    moved: int = 0  # pixels; and of what the clip moved by so many to each of four sides says
+    moved: int = 0  # pixels; and of what the clip says once it is moved up and down by so many
 
 
 class LipReading(NamedTuple):
@@ -131,8 +131,7 @@ class Lipreader(nn.Module, Checkpoint):
         if config.mirrored:
             views.append(clips.flip(3))
         if config.moved:
-            sides = ((0, -config.moved), (0, config.moved), (-config.moved, 0), (config.moved, 0))
-            views += [clips.roll(side, (2, 3)) for side in sides]
+            views += [clips.roll(pixels, 2) for pixels in (-config.moved, config.moved)]
         return views
 
     def _read(self, clips: Tensor, lengths: Tensor) -> LipReading:

@@ -232,7 +232,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, help="folder for the crops, so that mouths are looked for once")
     help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
     parser.add_argument("--start", type=Path, nargs="+", help=help_text)
-    parser.add_argument("--moved", type=int, help="average: answer with the mean of clips moved by so many pixels, too")
+    parser.add_argument(
+        "--moved", type=int, help="average: answer with the mean of clips moved up and down, too, in pixels"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)

@@ -41,10 +41,10 @@ def test_a_mirrored_reader_says_the_same_of_a_clip_and_its_mirror_image():
     assert not torch.allclose(logits, model("clip")(clips, lengths).logits, atol=1e-5)
 
 
-def test_a_reader_of_moved_clips_takes_the_mean_of_five():
+def test_a_reader_of_moved_clips_takes_the_mean_of_three():
     network, plain = model("ctc", moved=1), model("ctc")
     clips, lengths = pad_clips([torch.rand(6, 12, 20)])
-    moved = [clips, *(clips.roll(n, d) for d in (2, 3) for n in (-1, 1))]
+    moved = [clips, clips.roll(1, 2), clips.roll(-1, 2)]
     mean = torch.stack([plain(c, lengths).logits for c in moved]).mean(0)
     assert torch.allclose(network(clips, lengths).logits, mean, atol=1e-5)
 
