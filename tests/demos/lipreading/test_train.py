@@ -15,7 +15,8 @@ from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor
 def test_drawn_mouths_from_nothing_to_a_reading(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "draw_clips", lambda split, count, cache: draw_clips(split, min(count, 16)))
     run = tmp_path / "run"
-    assert main(["train", "animated", "--clips", "16", "--epochs", "2", "--batch-size", "8", "--out", str(run)]) == 0
+    options = ["--clips", "16", "--epochs", "2", "--batch-size", "8", "--precision", "no", "--out", str(run)]
+    assert main(["train", "animated", *options]) == 0
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records if "dev" in record] == [1, 2]
     start = str(run / "best")
