@@ -1,6 +1,7 @@
 """The page: a first tab that shows around, then one tab per demo. `python app.py` serves it on http://127.0.0.1:7860."""
 
 import argparse
+import ctypes
 import importlib
 import os
 import signal
@@ -91,12 +92,20 @@ def warm_up() -> None:
         print(error, file=sys.stderr)
 
 
+def share_heaps() -> None:
+    """Let glibc's threads share two heaps: each would keep what its thread once needed, and requests come on many."""
+    arena_max = -8  # mallopt's M_ARENA_MAX
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(arena_max, 2)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted (Ctrl-C) or terminated; uploads are deleted then."""
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve the page.")
     parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME or 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
     options = parser.parse_args(arguments)
+    share_heaps()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
