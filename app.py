@@ -1,7 +1,6 @@
 """The page: a first tab that shows around, then one tab per demo. `python app.py` serves it on http://127.0.0.1:7860."""
 
 import argparse
-import ctypes
 import importlib
 import os
 import signal
@@ -16,6 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent an
 import gradio as gr
 
 from core.errors import UnrolledError
+from core.heap import share_heaps
 from demos import DEMOS, i18n, start
 from demos.page import Page
 from demos.widgets import INTERNAL
@@ -90,13 +90,6 @@ def warm_up() -> None:
         tabs()[0].warm_up()
     except UnrolledError as error:
         print(error, file=sys.stderr)
-
-
-def share_heaps() -> None:
-    """Let glibc's threads share two heaps: each would keep what its thread once needed, and requests come on many."""
-    arena_max = -8  # mallopt's M_ARENA_MAX
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(arena_max, 2)
 
 
 def main(arguments: list[str] | None = None) -> None:

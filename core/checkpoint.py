@@ -140,11 +140,7 @@ class Checkpoint(PyTorchModelHubMixin, model_card_template=_CARD, license="apach
             raise  # an encoder that is not installed says so itself
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise _error(folder / CONFIG, f"does not describe a {cls.__name__} that can be built ({error})") from error
-        try:
-            tensors = safetensors.torch.load(weights)
-        except SafetensorError as error:
-            raise _error(folder / WEIGHTS, "is not a safetensors file") from error
-        _fill(model.checkpoint_state_dict(), tensors, folder / WEIGHTS)
+        _fill(model.checkpoint_state_dict(), _tensors(weights, folder / WEIGHTS), folder / WEIGHTS)
         model.folder = folder
         return model.eval()
 
@@ -181,7 +177,8 @@ def read_tensors(folder_or_hub_id: str | Path, prefix: str = "", **hub_options: 
 
     For a network that starts from parts of another one. Raises ModelError when the checkpoint is missing or damaged.
     """
-    tensors = safetensors.torch.load(_read_verified(find_folder(folder_or_hub_id, **hub_options))[1])
+    folder = find_folder(folder_or_hub_id, **hub_options)
+    tensors = _tensors(_read_verified(folder)[1], folder / WEIGHTS)
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -263,6 +260,13 @@ def _build_config(config_class: type, values: Mapping[str, Any]) -> Any:
 def _tuples(value: Any) -> Any:
     """JSON knows lists only; a frozen config holds tuples."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _tensors(weights: bytes, file: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(weights)
+    except SafetensorError as error:
+        raise _error(file, "is not a safetensors file") from error
 
 
 @torch.no_grad()

@@ -10,11 +10,9 @@ Truncated back-propagation through time needs nothing special: whatever a loss r
 this chunk) is cut from the graph and handed to the next call.
 """
 
-import ctypes
 import json
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from tqdm import tqdm
 
 from core.checkpoint import Checkpoint
 from core.errors import InputError
+from core.heap import keep_freed_memory
 from core.precision import fast_bfloat16
 
 
@@ -61,8 +60,8 @@ class Loss:
 
 
 LossFunction = Callable[[nn.Module, Any, Any], Loss]  # (model, batch, carry) -> Loss
-Model = TypeVar("Model", bound=Checkpoint)
 Evaluation = Callable[[nn.Module], dict[str, float]]  # dev figures; the first one decides, higher is better
+Model = TypeVar("Model", bound=Checkpoint)
 
 
 @dataclass
@@ -102,7 +101,7 @@ def train(
     """
     if not len(loader):
         raise InputError("There are too few training examples for one batch: give more, or a smaller batch size.")
-    _keep_freed_memory()
+    keep_freed_memory()
     set_seed(config.seed)
     accelerator = Accelerator(
         mixed_precision=config.precision,
@@ -171,15 +170,6 @@ def average_weights(models: Sequence[Model]) -> Model:
         if tensor.is_floating_point():
             tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
     return models[0]
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed. By default it hands large blocks back to the system, gets them anew at every step,
-    and the system clears each page again: on a CPU a third of the time of a convolutional training."""
-    trim_threshold, mmap_max = -1, -4  # names of mallopt's parameters, M_TRIM_THRESHOLD and M_MMAP_MAX
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_max, 0)
 
 
 def _judge(model: nn.Module, evaluate: Evaluation, save: Callable | None, progress: Progress, log: "Log") -> None:

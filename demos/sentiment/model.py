@@ -94,7 +94,7 @@ class ReviewLanguageModel(nn.Module, Checkpoint):
         seen = (slice(None, -1), slice(1, None))  # forwards: all but the last step; backwards: all but the first
         vectors = [
             self.dropout(torch.tanh(readout(part[:, steps])).transpose(1, 2)).transpose(1, 2).flatten(0, 1)
-            for readout, part, steps in zip(self.readout, outputs, seen, strict=False)
+            for readout, part, steps in zip(self.readout, outputs, seen[: len(outputs)], strict=True)
         ]
         return torch.cat(vectors), torch.cat([t.flatten() for t in targets[: len(vectors)]])
 

@@ -192,11 +192,8 @@ def main(options: argparse.Namespace) -> None:
     if options.stage == "average":
         if not options.start:
             raise InputError("The stage `average` needs checkpoints: name them with --start.")
-        model, tokenizer = (
-            average_weights([SentimentClassifier.from_pretrained(f) for f in options.start]),
-            options.start[0],
-        )
-        finish(model, load_tokenizer(tokenizer), corpora, options.out)
+        model = average_weights([SentimentClassifier.from_pretrained(folder) for folder in options.start])
+        finish(model, load_tokenizer(options.start[0]), corpora, options.out)
         return
     dropout = _DROPOUT[options.stage]
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
