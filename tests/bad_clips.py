@@ -5,33 +5,18 @@ come back, None where it must be served, and EITHER where both are honest answer
 """
 
 import io
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from core.video import save_video
-from tests.bad_input import BadImage as BadClip
+from tests.bad_input import BadFile, register
 from tests.core.test_video import clip, gif, pictures, sound, wav
 from tests.demos.lipreading.conftest import person
 
 EITHER = ""
-BAD_CLIPS: dict[str, BadClip] = {}
-
-
-def _case(name: str, refusal: str | None) -> Callable:
-    """Register `content() -> bytes` as the file `name`."""
-
-    def register(content: Callable[[], bytes]) -> Callable[[], bytes]:
-        def write(folder: Path) -> Path:
-            path = folder / name
-            path.write_bytes(content())
-            return path
-
-        BAD_CLIPS[content.__name__] = BadClip(write, refusal)
-        return content
-
-    return register
+BAD_CLIPS: dict[str, BadFile] = {}
+_case = partial(register, BAD_CLIPS)
 
 
 def film(frames: np.ndarray, fps: float = 25.0) -> bytes:

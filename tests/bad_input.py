@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,29 +21,30 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class BadImage:
+class BadFile:
     """One file: how to write it into a folder, and what must happen to it."""
 
     write: Callable[[Path], Path]
     refusal: str | None  # a part of the sentence that refuses it; None when the picture is to be served
 
 
-BAD_IMAGES: dict[str, BadImage] = {}
+def register(cases: dict[str, BadFile], name: str, refusal: str | None = None) -> Callable:
+    """Decorator: `content() -> bytes` becomes the file `name`, a case under the name of the function."""
 
-
-def _case(name: str, refusal: str | None = None) -> Callable:
-    """Register `content() -> bytes` as the file `name`."""
-
-    def register(content: Callable[[], bytes]) -> Callable[[], bytes]:
+    def add(content: Callable[[], bytes]) -> Callable[[], bytes]:
         def write(folder: Path) -> Path:
             path = folder / name
             path.write_bytes(content())
             return path
 
-        BAD_IMAGES[content.__name__] = BadImage(write, refusal)
+        cases[content.__name__] = BadFile(write, refusal)
         return content
 
-    return register
+    return add
+
+
+BAD_IMAGES: dict[str, BadFile] = {}
+_case = partial(register, BAD_IMAGES)
 
 
 # --- building blocks ---------------------------------------------------------------------------------------------
@@ -171,8 +173,8 @@ def _folder(parent: Path) -> Path:
     return folder
 
 
-BAD_IMAGES["folder"] = BadImage(_folder, refusal="folder")
-BAD_IMAGES["missing"] = BadImage(lambda folder: folder / "nowhere.jpg", refusal="no file")
+BAD_IMAGES["folder"] = BadFile(_folder, refusal="folder")
+BAD_IMAGES["missing"] = BadFile(lambda folder: folder / "nowhere.jpg", refusal="no file")
 
 # --- odd but served ----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core.checkpoint import REPOSITORY, Checkpoint, checkpoint_folder, find_folder, load_tokenizer, verify
+from core.checkpoint import (
+    REPOSITORY,
+    Checkpoint,
+    checkpoint_folder,
+    find_folder,
+    load_tokenizer,
+    read_tensors,
+    verify,
+)
 from core.errors import ModelError
 from core.text import train_word_tokenizer
 from demos import DEMOS
@@ -248,8 +256,9 @@ def test_a_network_of_another_size_does_not_fit(folder: Path) -> None:
 def test_weights_that_are_no_safetensors(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"weights")
     edit_config(folder, sha256=hashlib.sha256(b"weights").hexdigest())
-    with pytest.raises(ModelError, match="is not a safetensors file"):
-        Toy.from_pretrained(folder)
+    for read in (Toy.from_pretrained, read_tensors):
+        with pytest.raises(ModelError, match="is not a safetensors file"):
+            read(folder)
 
 
 def test_a_pickle_is_never_loaded(toy: Toy, folder: Path) -> None:

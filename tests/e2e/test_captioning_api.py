@@ -2,9 +2,6 @@
 
 import math
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import gradio as gr
 import httpx
@@ -102,30 +99,6 @@ def test_files_of_the_server_that_nobody_uploaded_are_not_read(app, meta):
         event, data = call(app, "captioning", request, 5, 0, 20)
         assert event == "error", path
         assert "upload" in data["error"]  # refused for where it is, not for what is in it
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_addresses_of_the_server_s_own_network_are_not_fetched(app, host):
-    asked = []
-
-    class Photo(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(Path(CHEETAH).read_bytes())
-
-    server = HTTPServer(("127.0.0.1", 0), Photo)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://{host}:{server.server_port}/cheetah.jpg"
-        for request in ({"path": url, "meta": {"_type": "gradio.FileData"}}, {"path": url}, {"url": url}):
-            event, _ = call(app, "captioning", request, 5, 0, 20)
-            assert event == "error"
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert asked == []
 
 
 def test_every_endpoint_is_documented(app, client):
