@@ -22,7 +22,7 @@ from demos.widgets import INTERNAL
 
 PROMISE = i18n.both("Recurrent networks at work, and what happens inside them while they are.")
 INTRODUCTION = f'<header class="introduction"><h1>Unrolled</h1><p>{PROMISE}</p></header>'
-KEEP_SECONDS = int(os.environ.get("UNROLLED_KEEP_SECONDS", "3600"))  # how long uploads and results stay on disk
+KEEP_SECONDS = 3600  # how long uploads and results stay on disk
 MAX_UPLOAD = "60mb"  # as core.video.VideoLimits.file_bytes; core.media takes less
 MAX_WAITING = 64  # visitors in the queue; the next one is asked to come back later
 
@@ -35,9 +35,9 @@ def tabs() -> list[ModuleType]:
     return [importlib.import_module(f"demos.{name}.tab") for name in DEMOS]
 
 
-def build() -> gr.Blocks:
-    """The page, ready to launch."""
-    with Page(title="Unrolled", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as page:
+def build(keep: int = KEEP_SECONDS) -> gr.Blocks:
+    """The page, ready to launch. keep: seconds for which uploads and results stay on disk."""
+    with Page(title="Unrolled", analytics_enabled=False, delete_cache=(keep, keep)) as page:
         gr.HTML(INTRODUCTION, padding=False)
         with gr.Tabs(overflow_behavior="wrap") as bar:  # on a telephone too, every tab is in sight
             with gr.Tab(start.TITLE, id="start", elem_id="tab-start"):
@@ -92,11 +92,21 @@ def warm_up() -> None:
         print(error, file=sys.stderr)
 
 
+def seconds(text: str) -> int:
+    """A whole number above 0. Raises ValueError, which argparse tells in its own words."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted (Ctrl-C) or terminated; uploads are deleted then."""
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve the page.")
     parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME or 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
+    keep = os.environ.get("UNROLLED_KEEP_SECONDS", KEEP_SECONDS)
+    help_text = "for how long uploads stay on disk (default: $UNROLLED_KEEP_SECONDS or an hour)"
+    parser.add_argument("--keep", type=seconds, metavar="SECONDS", default=keep, help=help_text)
     options = parser.parse_args(arguments)
     share_heaps()
     ended = threading.Event()
@@ -105,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     temporary = os.environ.get("GRADIO_TEMP_DIR")
     with TemporaryDirectory(prefix="unrolled-", dir=temporary, ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # gone in the end, whatever browsers still have open
-        launch(build(), options.host, options.port)
+        launch(build(options.keep), options.host, options.port)
         threading.Thread(target=warm_up, daemon=True).start()
         ended.wait()
     sys.stdout.flush()

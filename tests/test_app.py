@@ -1,7 +1,9 @@
 import subprocess
 import sys
 
-from app import build, tabs
+import pytest
+
+from app import build, main, tabs
 from demos import DEMOS, start
 
 PROGRAM = """
@@ -24,3 +26,11 @@ def test_every_demo_has_a_tab_and_uploads_are_deleted_in_time():
     assert len(tabs()) == len(DEMOS) > 0
     assert page.delete_cache == (3600, 3600)
     assert page.analytics_enabled is False
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5", ""])
+def test_a_time_that_is_none_is_refused_before_anything_starts(monkeypatch, capsys, text):
+    monkeypatch.setenv("UNROLLED_KEEP_SECONDS", text)
+    with pytest.raises(SystemExit):
+        main([])
+    assert f"--keep: invalid seconds value: '{text}'" in capsys.readouterr().err
