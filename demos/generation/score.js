@@ -43,7 +43,12 @@ const draw = async () => {
     tune.dataset.drawn = 'yes';
     stop();
     await library();
-    const [drawn] = ABCJS.renderAbc(tune.querySelector('.staves'), tune.dataset.abc, {responsive: 'resize'});
+    const staves = tune.querySelector('.staves'), wide = staves.clientWidth > 500;
+    const [drawn] = ABCJS.renderAbc(staves, tune.dataset.abc, {  // a tune is one long line: it goes on in the next staff
+        responsive: 'resize',
+        staffwidth: wide ? 620 : 340,
+        wrap: {minSpacing: 1.5, maxSpacing: 2.8, preferredMeasuresPerLine: wide ? 4 : 2},
+    });
     const button = tune.querySelector('button.play');
     button.disabled = false;
     button.onclick = () => {

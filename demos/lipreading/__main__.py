@@ -69,7 +69,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-size", type=int, help="default: 10")
     parser.add_argument("--n-best", type=int, help="default: 5")
     parser.add_argument("--grammar", action="store_true", default=None, help="only commands of GRID's grammar")
-    parser.add_argument("--insertion-penalty", type=float, help="sentences: off each word's log-probability (1.5)")
+    parser.add_argument("--insertion-penalty", type=float, help="sentences: off each word's log-probability")
     parser.set_defaults(run=_predict)
 
 

@@ -40,6 +40,7 @@ class LipreaderConfig:
     dropout: float = 0.3
     mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
     moved: int = 0  # pixels; and of what the clip says once it is moved up and down by so many
+    insertion_penalty: float = 0.0  # ctc: off the log-probability of each word in the search
 
 
 class LipReading(NamedTuple):

@@ -35,7 +35,7 @@ class LipreadingOptions:
     beam_size: int = 10
     n_best: int = 5
     grammar: bool = False  # grid, animated: only sentences of GRID's grammar
-    insertion_penalty: float = 1.5  # grid, animated: off the log-probability of each word; GRID's dev set chose it
+    insertion_penalty: float | None = None  # grid, animated: off the log-probability of each word; None: the network's
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -45,7 +45,7 @@ class LipreadingOptions:
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise InputError(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
         penalty = self.insertion_penalty
-        if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 <= penalty <= 10:
+        if isinstance(penalty, bool) or not isinstance(penalty, int | float | None) or not 0 <= (penalty or 0) <= 10:
             raise InputError(f"insertion_penalty must be a number from 0 to 10, not {penalty!r}.")
         if not isinstance(self.grammar, bool):
             raise InputError(f"grammar must be true or false, not {self.grammar!r}.")
@@ -93,6 +93,7 @@ class LipreadingResult:
     notes: tuple[str, ...]
     seconds: float
     model: str
+    insertion_penalty: float  # by which the hypotheses are ranked, off their log-probability for each word
     crops: Crops = field(repr=False, compare=False)
     posteriors: np.ndarray = field(repr=False, compare=False)  # (T, C) of every word at every frame
     logits: np.ndarray = field(repr=False, compare=False)  # (T, C) for CTC, or (C,) of the whole clip
@@ -224,10 +225,16 @@ def decode(model: Lipreader, reading: LipReading, options: LipreadingOptions) ->
         best = logprobs.topk(min(options.n_best, len(vocabulary)))
         return [Hypothesis(vocabulary[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
     grammar = grid_grammar(vocabulary) if options.grammar else None
-    found = prefix_beam_search(logprobs, options.beam_size, options.n_best, grammar, options.insertion_penalty)
+    penalty = insertion_penalty(model, options)
+    found = prefix_beam_search(logprobs, options.beam_size, options.n_best, grammar, penalty)
     if grammar and not found:
         raise InputError("The clip is too short for a command of six words: read it without the grammar.")
     return [Hypothesis(" ".join(vocabulary[t] for t in h.tokens), h.logprob) for h in found]
+
+
+def insertion_penalty(model: Lipreader, options: LipreadingOptions) -> float:
+    """What the search takes off for each word: what was asked for, or the network's own."""
+    return model.config.insertion_penalty if options.insertion_penalty is None else options.insertion_penalty
 
 
 def grid_grammar(vocabulary: Sequence[str]) -> SlotGrammar:
@@ -257,7 +264,8 @@ def _answer(
     return LipreadingResult(
         text=hypotheses[0].text, logprob=hypotheses[0].logprob, hypotheses=tuple(hypotheses),
         words=tuple(_words(model, reading, hypotheses[0], crops.first)), frames=frames, notes=tuple(notes),
-        seconds=round(time.perf_counter() - start, 3), model=options.model, crops=crops,
+        seconds=round(time.perf_counter() - start, 3), model=options.model,
+        insertion_penalty=insertion_penalty(model, options), crops=crops,
         posteriors=posteriors.numpy(), logits=reading.logits.numpy(), vocabulary=config.vocabulary,
     )  # fmt: skip
 

@@ -142,9 +142,11 @@ def result_html(result: "LipreadingResult") -> str:
     )
     notes = "".join(f'<p class="looked">{escape(note)}</p>' for note in result.notes)
     told = both("log-probability of each reading")
-    if result.model != "words":
-        penalty = predict_module("lipreading").LipreadingOptions.insertion_penalty
-        told = both("log-probability of each reading; ranked by it less {penalty} for each word", penalty=penalty)
+    if result.insertion_penalty:
+        told = both(
+            "log-probability of each reading; ranked by it less {penalty} for each word",
+            penalty=result.insertion_penalty,
+        )
     return (
         f'<p class="answer">{best}</p>{notes}<ol class="readings">{rest}</ol>'
         f'<div class="below"><p class="legend">{told}</p>'

@@ -170,7 +170,7 @@ GENTLE = Augmentation(shift=0.03, scale=0.04, tilt=2.0, light=0.15, speed=0.08, 
 def new_sentence_reader(more_words: Sequence[str] = (), **settings: object) -> Lipreader:
     """An untrained network for the 51 words of GRID and `more_words`."""
     words = [word for slot in grid_slots() for word in slot]
-    config = LipreaderConfig(("", *words, *more_words), "ctc", "wide")
+    config = LipreaderConfig(("", *words, *more_words), "ctc", "wide", insertion_penalty=1.5)
     return Lipreader(replace(config, **settings))
 
 
@@ -275,7 +275,8 @@ def main(options: argparse.Namespace) -> None:
             draw_clips("train", options.clips, cache=options.cache),
             draw_clips("dev", 100, cache=options.cache),
         )
-        model, how = new_sentence_reader(LESSON_WORDS, crop="whole", channels=(24, 48, 72, 96)), SENTENCE_AUGMENTATION
+        settings = {"crop": "whole", "channels": (24, 48, 72, 96), "insertion_penalty": 4.0}
+        model, how = new_sentence_reader(LESSON_WORDS, **settings), SENTENCE_AUGMENTATION
     how = GENTLE if options.gentle else how
     if options.start:
         model = Lipreader.from_pretrained(options.start[0])

@@ -57,7 +57,8 @@ def test_a_sentence_lies_in_time(predictor, grammar):
 
 def test_readings_are_sorted_by_their_log_probability(predictor):
     result = predictor(speak("now", 4).video, LipreadingOptions("animated", n_best=4))
-    logprobs = [h.logprob - 1.5 * len(h.text.split()) for h in result.hypotheses]  # 1.5: the insertion penalty
+    assert result.insertion_penalty == predictor.model("animated").config.insertion_penalty > 0
+    logprobs = [h.logprob - result.insertion_penalty * len(h.text.split()) for h in result.hypotheses]
     assert logprobs == sorted(logprobs, reverse=True)
     assert len({h.text for h in result.hypotheses}) == len(logprobs)
 
@@ -119,7 +120,8 @@ def _blank(predictor):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [({"model": "dogs"}, "words, grid, animated"), ({"beam_size": 0}, "beam_size"), ({"n_best": True}, "n_best"),
-     ({"grammar": "yes"}, "grammar")],
+     ({"grammar": "yes"}, "grammar"), ({"insertion_penalty": -1}, "insertion_penalty"),
+     ({"insertion_penalty": float("nan")}, "insertion_penalty")],
 )  # fmt: skip
 def test_options_that_cannot_work(options, sentence):
     with pytest.raises(InputError, match=sentence):
