@@ -1,6 +1,6 @@
 """What transfer learning gives: the same decoder, photos and budget on three encoders.
 
-    python -m benchmarks.transfer_learning --data flickr8k --out runs/transfer [--photos 3000]
+    python -m benchmarks.transfer_learning --data flickr8k --out runs/transfer [--photos 6000] [--epochs 2]
 
 random, frozen       the CNN never saw anything
 ImageNet, frozen     the CNN knows a thousand kinds of things
@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of Flickr8k or COCO captions")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--photos", type=int, default=3000, help="training photos, each seen once with five captions")
+    parser.add_argument("--photos", type=int, default=6000, help="training photos, each with five captions")
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args()
     collection = read_collection(options.data)
@@ -39,7 +40,7 @@ def main() -> None:
         data = Collections([collection], options.cache / weights if weights == "random" else options.cache)
         set_seed(1)
         model, tokenizer = new_captioner(data.captions(), "efficientnet_lite2", weights, min_count=4)
-        config = TrainingConfig(epochs=1, warmup_steps=50, weight_decay=0.01, precision=best_precision())
+        config = TrainingConfig(epochs=options.epochs, warmup_steps=50, weight_decay=0.01, precision=best_precision())
         folder = options.out / name.replace(", ", "-")
         records = train_on_photos(
             model, tokenizer, data, teacher_loss, config, folder, False, options.batch_size, tail_rate
