@@ -17,11 +17,13 @@ from core.checkpoint import checkpoint_folder
 from core.errors import InputError
 from demos.generation.bars import check_bars
 from demos.generation.data import Corpus, known_pieces, read_corpora, split_pieces, tag_of, to_ids
+from demos.generation.dynamic import dynamic_loss
 from demos.generation.folk import parses, tunes
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
+LEARNT = 200_000  # characters of training text, for the usual size of gradients
 TUNES = 200
 _WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
 
@@ -40,9 +42,12 @@ def mean_loss(model: TextGenerator, ids: Tensor, tag: int) -> float:
     return total / len(ids)
 
 
-def text_scores(model: TextGenerator, corpus: Corpus, split: str, limit: int | None = None) -> dict[str, Any]:
+def text_scores(
+    model: TextGenerator, corpus: Corpus, split: str, limit: int | None = None, dynamic: bool = False
+) -> dict[str, Any]:
     """Nats and bits per character, perplexity per piece; bits that `xz -9` needs per character of the whole corpus.
 
+    `dynamic` adds the bits per character of a network that learns from what it has read (see demos.generation.dynamic).
     A piece that the vocabulary lacks counts as <unk>, with that token's probability. Raises InputError for a corpus
     that the network has not learnt.
     """
@@ -57,6 +62,10 @@ def text_scores(model: TextGenerator, corpus: Corpus, split: str, limit: int | N
     if corpus.kind == "prose":  # of words and marks, however many pieces each takes
         scores["perplexity_per_word"] = round(math.exp(loss * len(ids) / len(split_pieces(text, corpus.kind))), 3)
     scores |= {"nats_per_character": round(nats, 4), "bits_per_character": round(nats / math.log(2), 4)}
+    if dynamic:
+        train = to_ids(corpus.train[:LEARNT], corpus.kind, index)
+        nats = dynamic_loss(model, ids, train, index[tag_of(corpus.name)]) * len(ids) / len(text)
+        scores["dynamic_bits_per_character"] = round(nats / math.log(2), 4)
     return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
 
 
@@ -133,6 +142,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpora", nargs="+", metavar="NAME", help="only these (default: all the network's)")
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
+    help_text = "also as a network that goes on learning from what it has read (about 1 s per 1,000 characters)"
+    parser.add_argument("--dynamic", action="store_true", help=help_text)
     parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
     parser.add_argument("--temperature", type=float, default=0.7, help="of the tunes (default: %(default)s)")
     parser.add_argument(
@@ -160,7 +171,7 @@ def main(options: argparse.Namespace) -> None:
         if options.tunes:
             record |= tune_scores(predictor, corpus, options.tunes, options.temperature, options.whole_bars)
         else:
-            record |= text_scores(predictor.model, corpus, options.split, options.limit)
+            record |= text_scores(predictor.model, corpus, options.split, options.limit, options.dynamic)
         print(json.dumps(record), flush=True)
         if options.save:
             save_record(folder / "metrics.json", record)

@@ -20,10 +20,10 @@ from core.errors import InputError
 from core.feature_cache import GridCache
 from core.media import load_image
 from core.metrics import load_wordnet, soft_accuracy, wups
-from core.search import Beam, beam_search, greedy_search
+from core.search import Beam
 from core.text import pad
 from demos.vqa.data import Question, generated_questions, read_daquar, read_vqa, read_yes_no
-from demos.vqa.model import VQA
+from demos.vqa.model import VQA, Thought
 from demos.vqa.predict import BLIND, MAX_ANSWER, SEEING, VQAPredictor
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
@@ -37,11 +37,15 @@ def answer_questions(
     rows: Tensor,
     blind: bool,
 ) -> list[str]:
-    """Greedy answers to N questions in tokens; rows (N,): which photo's grid features (B, P, D) each is about."""
+    """The answers to N questions in tokens; rows (N,): which photo's grid features (B, P, D) each is about."""
     seen = grids.new_full((len(grids),), 0.0 if blind else 1.0)
     thought = model.think(model.look(grids, seen)[rows], pad(questions))
-    found = greedy_search(model.decoder, thought.memory, MAX_ANSWER)
-    return [tokenizer.decode(best.tokens, skip_special_tokens=True) for best in found]
+    return _best_texts(model, tokenizer, thought, Beam(1, max_length=MAX_ANSWER))
+
+
+def _best_texts(model: VQA, tokenizer: PreTrainedTokenizerFast, thought: Thought, beam: Beam) -> list[str]:
+    found = model.answering(thought).best(beam, 1)
+    return [tokenizer.decode(best[0][0], skip_special_tokens=True) for best in found]
 
 
 def dev_scores(
@@ -104,8 +108,7 @@ def _answer_chunk(predictor: VQAPredictor, scene: Any, chunk: Sequence[Question]
     tokens = [predictor.reader.question(q.question).ids for q in chunk]
     rows = torch.tensor([SEEING] * len(chunk) + [BLIND] * len(chunk))
     thought = predictor.model.think(scene[rows], pad([*tokens, *tokens]))
-    found = beam_search(predictor.model.decoder, thought.memory, Beam(5, max_length=MAX_ANSWER, n_best=1))
-    texts = [predictor.tokenizer.decode(best[0].tokens, skip_special_tokens=True) for best in found]
+    texts = _best_texts(predictor.model, predictor.tokenizer, thought, Beam(5, max_length=MAX_ANSWER, n_best=1))
     return [texts[: len(chunk)], texts[len(chunk) :]]
 
 

@@ -1,7 +1,8 @@
-"""The answerer: a question read by an LSTM looks at the photo twice, and the shared LSTM decoder says the answer.
+r"""The answerer: a question read by an LSTM looks at the photo twice, and the shared LSTM decoder says the answer.
 
     photo -> CNN -> 81 places ------------------.  attention hops 1 and 2 (stacked attention, Yang et al. 2016)
     question -> bidirectional LSTM -> vector ---+-> product of what was asked and seen (Antol et al. 2015) -> decoder
+                                                \-> classes of frequent answers (see demos.vqa.frequent)
 
 While the LSTM reads the question it is told for every word how likely the photo shows it, by a word detector (the
 "high-level concepts" of Wu et al. 2016). The same network answers without a photo: all places are then one learned
@@ -22,6 +23,7 @@ from core.encoders import encoder_config, fold_batch_norm, shared_encoder, to_gr
 from core.precision import inference_dtype
 from core.recurrent import RecurrentStack
 from core.text import PAD
+from demos.vqa.frequent import Answering, FrequentAnswers, Tokens
 
 DETECTOR_NOISE = 1.0  # standard deviation, in training, of the word detector's logits
 
@@ -35,6 +37,7 @@ class VQAConfig:
     photo_size: int = 224  # the training photos' stored size; a visitor's photo is squashed to it first
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0, num_layers=1))
     detected_words: int = 1024  # that the word detector knows
+    frequent: tuple[Tokens, ...] = ()  # answers with a class of their own
     hops: int = 2
     types: tuple[str, ...] = ("yes/no", "object", "number", "color", "location", "activity")
     dropout: float = 0.4
@@ -60,6 +63,7 @@ class Thought:
     memory: Memory  # for the decoder; its summary (N, W) holds question and photo
     hops: tuple[Tensor, ...]  # (N, P + 1) attention of each hop, the sentinel last
     type_logits: Tensor  # (N, types)
+    class_logprobs: Tensor  # (N, frequent answers + 1); the last: none of them
 
 
 class VQA(nn.Module, Checkpoint):
@@ -95,6 +99,8 @@ class VQA(nn.Module, Checkpoint):
         self.seen = nn.Linear((config.hops + 1) * width, width)
         self.fused = nn.LayerNorm(width)
         self.kind_of_question = nn.Linear(width, len(config.types))
+        self.frequent = FrequentAnswers(width, (config.hops + 1) * width, len(config.frequent))
+        self.class_of = {tuple(answer): number for number, answer in enumerate(config.frequent)}
         self.dropout = nn.Dropout(config.dropout)
 
     def train(self, mode: bool = True) -> "VQA":
@@ -145,24 +151,18 @@ class VQA(nn.Module, Checkpoint):
             weights.append(attention[:, 0])
             query = normalise(query + self.dropout(glimpse[:, 0]))
         concepts = self.concepts(scene.detected[:, :-1]).repeat_interleave(n // b, 0)
-        product = torch.tanh(self.asked(asked)) * torch.tanh(
-            self.seen(self.dropout(torch.cat([*glimpses, concepts], 1)))
-        )
+        seen = torch.cat([*glimpses, concepts], 1)
+        product = torch.tanh(self.asked(asked)) * torch.tanh(self.seen(self.dropout(seen)))
         summary = self.fused(self.dropout(product) + query)
-        return Thought(
-            self.decoder.project_memory(scene.places, summary=summary), tuple(weights), self.kind_of_question(asked)
-        )
+        memory = self.decoder.project_memory(scene.places, summary=summary)
+        return Thought(memory, tuple(weights), self.kind_of_question(asked), self.frequent(asked, seen))
 
-    def forward(self, grids: Tensor, questions: Tensor, answers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def answering(self, thought: Thought) -> Answering:
+        """How the questions that were thought about can be answered."""
+        return Answering(self.decoder, thought.memory, self.class_of, thought.class_logprobs)
+
+    def forward(self, grids: Tensor, questions: Tensor, answers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher forcing: (B, P, D) grid features, (B * k, T) questions, (B * k, A) answers ->
-        logits (B * k, A, V), type logits (B * k, types)."""
+        logits (B * k, A, V), type logits (B * k, types), log-probabilities of the classes (B * k, classes + 1)."""
         thought = self.think(self.look(grids, seen), questions)
-        return self.decoder(answers, thought.memory).logits, thought.type_logits
-
-
-def score_answers(model: VQA, memory: Memory, answers: Tensor) -> Tensor:
-    """(B * k, A) answers, from <bos> to <eos>, k for each of the B memories -> their log-probabilities (B * k,)"""
-    logits = model.decoder(answers, memory).logits[:, :-1].float()
-    targets = answers[:, 1:]
-    chosen = logits.gather(2, targets.unsqueeze(2)).squeeze(2) - logits.logsumexp(2)
-    return chosen.masked_fill(targets == PAD, 0.0).sum(1)
+        return self.decoder(answers, thought.memory).logits, thought.type_logits, thought.class_logprobs

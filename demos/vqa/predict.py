@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from core.attention import Memory
 from core.checkpoint import checkpoint_folder, load_tokenizer
 from core.errors import InputError
 from core.media import load_image
-from core.search import Beam, beam_search
-from core.text import BOS, EOS, pad
-from demos.vqa.model import VQA, Scene, Thought, score_answers
+from core.search import Beam
+from demos.vqa.frequent import Answering
+from demos.vqa.model import VQA, Scene
 from demos.vqa.text import Reader, ReadText
 
 MAX_CHOICES = 50
@@ -143,15 +141,16 @@ class VQAPredictor:
         self, scene: Scene, asked: ReadText, choices: dict[str, tuple[int, ...]], options: VQAOptions, start: float
     ) -> VQAResult:
         thought = self.model.think(scene, torch.tensor([asked.ids, asked.ids]))
+        answering = self.model.answering(thought)
         beam = Beam(max(5, options.answers) + 3, max_length=MAX_ANSWER)  # a few more, as some are left out
-        found = beam_search(self.model.decoder, thought.memory, beam)
-        texts = [[self.tokenizer.decode(h.tokens, skip_special_tokens=True) for h in row] for row in found]
+        found = [] if choices else answering.best(beam, beam.size)
+        texts = [[self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens, _ in row] for row in found]
         if choices:
             candidates = choices
         else:
             pairs = sorted(zip(texts[SEEING], found[SEEING], strict=True), key=lambda pair: _says_twice(pair[0]))
-            candidates = {text: hypothesis.tokens[:-1] for text, hypothesis in pairs[: options.answers]}
-        answers = self._scored(thought, candidates, among=bool(choices))
+            candidates = {text: tokens for text, (tokens, _) in pairs[: options.answers]}
+        answers = _scored(answering, candidates, among=bool(choices))
         blind = max(answers, key=lambda answer: answer.blind_logprob).text if choices else texts[BLIND][0]
         grid = self.model.encoder.config.grid
         hops = torch.stack([attention[SEEING] for attention in thought.hops])  # (hops, P + 1)
@@ -162,28 +161,21 @@ class VQAPredictor:
             tuple(hops[:, :-1].sum(1).tolist()),
         )  # fmt: skip
 
-    def _scored(self, thought: Thought, candidates: dict[str, tuple[int, ...]], among: bool) -> tuple[Answer, ...]:
-        """Answers with their log-probability given the photo, and without it, best first."""
-        tokens = pad([[BOS, *ids, EOS] for ids in candidates.values()])
-        logprobs: Tensor = torch.stack(
-            [score_answers(self.model, _repeat(thought.memory, row, len(tokens)), tokens) for row in (SEEING, BLIND)]
-        )
-        probabilities = logprobs.softmax(1) if among else logprobs.exp()
-        columns = zip(candidates, *logprobs.tolist(), *probabilities.tolist(), strict=True)
-        answers = [Answer(*column) for column in columns]
-        return tuple(sorted(answers, key=lambda answer: -answer.logprob))
+
+def _scored(answering: Answering, candidates: dict[str, tuple[int, ...]], among: bool) -> tuple[Answer, ...]:
+    """Answers with their log-probability given the photo, and without it, best first."""
+    n = len(candidates)
+    logprobs = answering.score([SEEING] * n + [BLIND] * n, [*candidates.values()] * 2).view(2, n)
+    probabilities = logprobs.softmax(1) if among else logprobs.exp()
+    columns = zip(candidates, *logprobs.tolist(), *probabilities.tolist(), strict=True)
+    answers = [Answer(*column) for column in columns]
+    return tuple(sorted(answers, key=lambda answer: -answer.logprob))
 
 
 def _says_twice(answer: str) -> bool:
     """ "red and red": DAQUAR's lists teach the form, and nobody answers so."""
     words = [word for word in answer.split() if word != "and"]
     return len(set(words)) < len(words)
-
-
-def _repeat(memory: Memory, row: int, count: int) -> Memory:
-    """One memory with its summary `count` times: the same question for every answer."""
-    one = memory[torch.tensor([row])]
-    return replace(one, summary=one.summary.expand(count, -1))
 
 
 _LOADING = threading.Lock()

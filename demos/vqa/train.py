@@ -28,12 +28,14 @@ from demos.vqa.data import (
     Question,
     QuestionedPhotos,
     generated_questions,
+    may_train,
     read_daquar,
     read_yes_no,
 )
 from demos.vqa.evaluate import dev_scores
+from demos.vqa.frequent import Tokens, frequent_answers
 from demos.vqa.model import VQA, VQAConfig
-from demos.vqa.text import normalise, normalise_answer
+from demos.vqa.text import normalise, normalise_answer, training_ids
 
 TYPE_WEIGHT = 0.1
 SMOOTHING = 0.05
@@ -41,14 +43,16 @@ DEV_GENERATED = 1500  # of the dev photos' generated questions are answered afte
 
 
 def vqa_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
-    """Label-smoothed cross-entropy of the answers' tokens, and the cross-entropy of the questions' types."""
-    logits, types = model(batch["grids"].float(), batch["questions"], batch["answers"][:, :-1], batch["seen"])
+    """Label-smoothed cross-entropies of the answers' tokens and classes, and that of the questions' types."""
+    logits, types, classes = model(batch["grids"].float(), batch["questions"], batch["answers"][:, :-1], batch["seen"])
     answers = nn.functional.cross_entropy(
         logits.flatten(0, 1).float(), batch["answers"][:, 1:].flatten(),
         ignore_index=PAD, label_smoothing=SMOOTHING,
     )  # fmt: skip
     kinds = nn.functional.cross_entropy(types.float(), batch["types"])
-    return Loss(answers + TYPE_WEIGHT * kinds, {"answers": answers.item(), "types": kinds.item()})
+    frequent = nn.functional.cross_entropy(classes, batch["classes"], label_smoothing=SMOOTHING)
+    parts = {"answers": answers.item(), "classes": frequent.item(), "types": kinds.item()}
+    return Loss(answers + frequent + TYPE_WEIGHT * kinds, parts)
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,24 @@ def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev"
 
 
 def new_model(
-    questions: Sequence[Question], captioner: Path | str, min_count: int
+    questions: Sequence[Question], captioner: Path | str, min_count: int, frequent: int
 ) -> tuple[VQA, PreTrainedTokenizerFast]:
     """An untrained network and its tokenizer, with what the captioner has learnt about photos and words."""
     known = load_tokenizer(captioner).get_vocab()
     texts = [normalise(q.question) for q in questions] + [normalise_answer(a) for q in questions for a in q.answers]
     tokenizer = train_word_tokenizer([*texts, *[" ".join(list(known)[UNK + 1 :])] * min_count], min_count)
-    config = VQAConfig(len(tokenizer), decoder=DecoderConfig(len(tokenizer), num_layers=1, dropout=0.4))
-    model = VQA(config)
+    decoder = DecoderConfig(len(tokenizer), num_layers=1, dropout=0.4)
+    model = VQA(VQAConfig(len(tokenizer), decoder=decoder, frequent=answer_classes(questions, tokenizer, frequent)))
     start_from_captioner(model, tokenizer, captioner)
     return model, tokenizer
+
+
+def answer_classes(questions: Sequence[Question], tokenizer: PreTrainedTokenizerFast, count: int) -> tuple[Tokens, ...]:
+    """The most frequent answers in tokens. One to a generated question counts a quarter: there are so many of them."""
+    answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in questions])
+    weights = [0.25 if q.source == "generated" else 1.0 for q in questions]
+    kept = [(tuple(a), w) for a, w in zip(answers, weights, strict=True) if may_train(a)]
+    return frequent_answers(*zip(*kept, strict=True), count)
 
 
 @torch.no_grad()
@@ -126,7 +138,7 @@ def training_loader(
         questions, paths = one.questions["train"], one.paths["train"]
         photos += [QuestionedPhotos(questions, paths, one.cache("train", model, options.cache), tokenizer)] * times
     left_right = tuple(tokenizer.convert_tokens_to_ids(["left", "right"]))
-    collate = Collate(left_right, options.blind, options.per_photo)
+    collate = Collate(left_right, model.class_of, options.blind, options.per_photo)
     return DataLoader(ConcatDataset(photos), options.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
 
 
@@ -161,6 +173,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blind", type=float, default=0.15, help="share of photos that the network may not see")
     parser.add_argument("--phrasings", type=int, default=2, help="ways to ask for each generated answer")
     parser.add_argument("--min-count", type=int, default=3, help="rarer words are unknown")
+    parser.add_argument("--frequent", type=int, default=500, help="answers with a class of their own")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
     parser.add_argument("--seed", type=int, default=1)
 
@@ -176,7 +189,8 @@ def main(options: argparse.Namespace) -> None:
         model, tokenizer = VQA.from_pretrained(options.start), load_tokenizer(options.start)
     else:
         questions = [q for one in sets for q in one.questions["train"]]
-        model, tokenizer = new_model(questions, options.captioner or checkpoint_folder("captioning"), options.min_count)
+        captioner = options.captioner or checkpoint_folder("captioning")
+        model, tokenizer = new_model(questions, captioner, options.min_count, options.frequent)
     loader = training_loader(sets, model, tokenizer, options)
     chosen = {
         k: v for k in ("epochs", "learning_rate", "average", "warmup_steps") if (v := getattr(options, k)) is not None

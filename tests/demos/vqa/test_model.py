@@ -1,8 +1,7 @@
 import torch
 
-from core.attention import Memory
 from core.text import BOS, EOS
-from demos.vqa.model import VQA, score_answers
+from demos.vqa.model import VQA
 
 PLACES, DIM = 49, 1280
 
@@ -13,12 +12,14 @@ def grids(count: int) -> torch.Tensor:
 
 def test_shapes_and_gradients(network):
     questions, answers = torch.randint(4, 20, (6, 5)), torch.tensor([[BOS, 7, EOS]] * 6)
-    logits, types = network(grids(2), questions, answers[:, :-1], torch.tensor([1.0, 0.0]))
+    logits, types, classes = network(grids(2), questions, answers[:, :-1], torch.tensor([1.0, 0.0]))
     assert logits.shape == (6, 2, network.config.vocab_size)
     assert types.shape == (6, len(network.config.types))
-    (logits.sum() + types.sum()).backward()
+    assert classes.shape == (6, len(network.config.frequent) + 1)
+    torch.testing.assert_close(classes.exp().sum(1), torch.ones(6))
+    (logits.sum() + types.sum() + classes[:, 0].sum()).backward()
     trained = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.ne(0).any()}
-    assert {"nothing", "place", "asked.weight", "decoder.embedding.weight"} <= trained
+    assert {"nothing", "place", "asked.weight", "decoder.embedding.weight", "frequent.seen.weight"} <= trained
     assert not any(name.startswith(("encoder", "tail", "detector.")) for name in trained)
 
 
@@ -43,23 +44,6 @@ def test_questions_about_one_photo_share_it(network):
     for row in range(4):
         alone = network.think(scene[torch.tensor([row // 2])], questions[row : row + 1]).memory.summary
         torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-4)
-
-
-def test_scored_answers_are_log_probabilities(network):
-    """Those of all one-word answers, and of going on, add up to one."""
-    network.eval()
-    thought = network.think(network.look(grids(1)), torch.tensor([[5, 6, 7]]))
-    vocab = network.config.vocab_size
-    answers = torch.tensor([[BOS, EOS]])
-    first = network.decoder(answers[:, :1], thought.memory).logits.log_softmax(2)[0, 0]
-    score = score_answers(network, thought.memory, answers)
-    torch.testing.assert_close(score, first[EOS : EOS + 1])
-    words = torch.tensor([[BOS, word, EOS] for word in range(4, vocab)])
-    memory = thought.memory
-    many = Memory(memory.keys, memory.values, memory.mask, memory.summary.expand(len(words), -1))
-    scores = score_answers(network, many, words)
-    assert (scores < first[4:]).all()
-    assert torch.isfinite(scores).all()
 
 
 def test_a_saved_network_answers_alike(network, tmp_path):

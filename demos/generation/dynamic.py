@@ -1,0 +1,83 @@
+"""Dynamic evaluation: a network that goes on learning from the text that it has just read (Krause et al. 2018).
+
+Code and LaTeX repeat what stood a page before: names, turns of phrase, layout. A compressor such as `xz` gains from
+that, a network with fixed weights only as far as its state remembers. Here each stretch of text is predicted first and
+learnt from after that, so nothing is known before it is read. The weights move by gradients scaled with their usual
+size (an RMS over training text) and are drawn back to the trained ones; weights that usually move much are drawn more.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.decoder import DecoderState
+from demos.generation.model import TextGenerator
+
+LONGEST_STEP = 4.0  # in usual gradients; one surprise shall not throw the network off
+
+
+@dataclass(frozen=True)
+class DynamicEvaluation:
+    """How a network learns while it reads; chosen on dev text."""
+
+    rate: float = 8e-4
+    decay: float = 0.02  # share of the way back to the trained weights after each stretch, at the mean RMS
+    stretch: int = 100  # pieces that are predicted, then learnt from
+    statistics: int = 100  # stretches of training text from which the usual size of gradients is estimated
+
+
+def dynamic_loss(
+    model: TextGenerator, ids: Tensor, training_ids: Tensor, tag: int, options: DynamicEvaluation | None = None
+) -> float:
+    """Mean negative log-probability of a piece (nats) in a (T,) text that is learnt from as it is read.
+
+    `training_ids` is training text of the same corpus; `model` itself does not change.
+    """
+    options = options or DynamicEvaluation()
+    learner = copy.deepcopy(model).eval()  # dropout off: the text is read once
+    weights = [p.requires_grad_(True) for p in learner.parameters()]
+    trained = [p.detach().clone() for p in weights]
+    scales = _usual_gradients(learner, weights, training_ids, tag, options)
+    mean = sum(s.sum() for s in scales) / sum(s.numel() for s in scales)
+    pulls = [(options.decay * s / mean).clamp(max=1.0) for s in scales]
+    floor = 1e-3 * mean
+    total = 0.0
+    for loss in _read(learner, weights, ids, tag, options.stretch):
+        total += loss
+        with torch.no_grad():
+            for weight, start, scale, pull in zip(weights, trained, scales, pulls, strict=True):
+                step = (weight.grad / (scale + floor)).clamp_(-LONGEST_STEP, LONGEST_STEP)
+                weight.add_(step, alpha=-options.rate).add_(pull * (start - weight))
+    return total / len(ids)
+
+
+def _usual_gradients(
+    model: TextGenerator, weights: list[Tensor], ids: Tensor, tag: int, options: DynamicEvaluation
+) -> list[Tensor]:
+    """Root mean square of each weight's gradient over stretches of training text."""
+    squares = [torch.zeros_like(weight) for weight in weights]
+    count = 0
+    for _ in _read(model, weights, ids[: options.statistics * options.stretch], tag, options.stretch):
+        for square, weight in zip(squares, weights, strict=True):
+            square.addcmul_(weight.grad, weight.grad)
+        count += 1
+    return [(square / max(count, 1)).sqrt() for square in squares]
+
+
+def _read(model: TextGenerator, weights: list[Tensor], ids: Tensor, tag: int, stretch: int) -> Iterator[float]:
+    """Read a text stretch by stretch; yields the loss in total of each, with the gradients of its mean in place."""
+    tokens = torch.cat([ids.new_tensor([tag]), ids])
+    state: DecoderState | None = None
+    for at in range(0, len(ids), stretch):
+        chunk = tokens[at : at + stretch + 1]
+        output = model(chunk[None, :-1], state)
+        state = output.state.detach()
+        loss = F.cross_entropy(output.logits[0].float(), chunk[1:])
+        for weight in weights:
+            weight.grad = None
+        loss.backward()
+        yield loss.item() * (len(chunk) - 1)

@@ -1,0 +1,49 @@
+"""A network that goes on learning from what it has read."""
+
+import pytest
+import torch
+
+from core.decoder import DecoderConfig
+from demos.generation.dynamic import DynamicEvaluation, dynamic_loss
+from demos.generation.evaluate import mean_loss
+from demos.generation.model import GeneratorConfig, TextGenerator
+
+TAG = 4
+OPTIONS = DynamicEvaluation(rate=0.01, decay=0.001, stretch=20, statistics=10)
+
+
+@pytest.fixture(scope="module")
+def model() -> TextGenerator:
+    torch.manual_seed(1)
+    vocabulary = tuple("abcdefghijklmnop")
+    decoder = DecoderConfig(16, embed_dim=16, hidden_size=32, num_layers=1, memory_dim=None, dropout=0.5)
+    return TextGenerator(GeneratorConfig(vocabulary, decoder=decoder)).eval()
+
+
+def text(length: int, seed: int) -> torch.Tensor:
+    return torch.randint(5, 16, (length,), generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_first_stretch_is_read_with_the_trained_weights(model):
+    ids = text(20, 1)
+    assert dynamic_loss(model, ids, text(200, 2), TAG, OPTIONS) == pytest.approx(mean_loss(model, ids, TAG), abs=1e-5)
+
+
+def test_what_repeats_is_learnt_and_the_network_itself_stays(model):
+    ids = torch.tensor([5, 9, 7, 12]).repeat(100)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    static = mean_loss(model, ids, TAG)
+    assert dynamic_loss(model, ids, text(200, 2), TAG, OPTIONS) < 0.8 * static
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
+
+
+def test_nothing_is_known_before_it_is_read(model):
+    """Random text cannot be foretold, however much is learnt from it: the loss does not fall below chance."""
+    assert dynamic_loss(model, text(2000, 3), text(200, 2), TAG, OPTIONS) > torch.tensor(11.0).log() - 0.02
+
+
+def test_full_decay_goes_back_to_the_trained_weights(model):
+    ids = torch.tensor([5, 9, 7, 12]).repeat(50)
+    forgetful = DynamicEvaluation(rate=0.01, decay=1e9, stretch=20, statistics=10)
+    assert dynamic_loss(model, ids, text(200, 2), TAG, forgetful) == pytest.approx(mean_loss(model, ids, TAG), abs=1e-3)
