@@ -24,7 +24,6 @@ from core.errors import InputError
 from core.feature_cache import GridCache
 from core.text import BOS, EOS, UNK, pad
 from demos.vqa.description import TYPES
-from demos.vqa.frequent import Tokens
 from demos.vqa.generate import QuestionGenerator
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
@@ -145,11 +144,6 @@ class Item:
     generated: bool
 
 
-def may_train(answer: Sequence[int]) -> bool:
-    """Whether an answer in tokens is short enough and has no unknown word."""
-    return 0 < len(answer) <= MAX_TRAINED_ANSWER and UNK not in answer
-
-
 class QuestionedPhotos(Dataset):
     """Item n: (grid cache, row, questions) of the nth photo that has any."""
 
@@ -160,7 +154,7 @@ class QuestionedPhotos(Dataset):
         self.cache = cache
         by_row: dict[int, list[Item]] = defaultdict(list)
         for q, question, answer in zip(questions, asked, answers, strict=True):
-            if question and may_train(answer):
+            if question and 0 < len(answer) <= MAX_TRAINED_ANSWER and UNK not in answer:
                 item = Item(question, [BOS, *answer, EOS], TYPES.index(q.type), q.source == "generated")
                 by_row[rows[q.photo]].append(item)
         self.photos = sorted(by_row.items())
@@ -173,17 +167,14 @@ class QuestionedPhotos(Dataset):
 
 
 class Collate:
-    """Items -> grids (B, P, D), questions (B * k, T), answers (B * k, A), classes and types (B * k,), seen (B,).
+    """Items -> grids (B, P, D), questions (B * k, T), answers (B * k, A), types (B * k,), seen (B,).
 
     Half the photos are mirrored, and then left is right in what is said about them. `blind` is the share of the photos
     that are kept from the network: so it learns what can be answered without looking.
     """
 
-    def __init__(
-        self, left_right: tuple[int, int], class_of: dict[Tokens, int], blind: float = 0.15, per_photo: int = PER_PHOTO
-    ):
+    def __init__(self, left_right: tuple[int, int], blind: float = 0.15, per_photo: int = PER_PHOTO):
         self.mirror = dict(zip(left_right, reversed(left_right), strict=True))
-        self.class_of = class_of
         self.blind, self.per_photo = blind, per_photo
 
     def __call__(self, items: list) -> dict[str, Tensor]:
@@ -200,7 +191,6 @@ class Collate:
             "grids": torch.stack(grids),
             "questions": pad(questions),
             "answers": pad(answers),
-            "classes": torch.tensor([self.class_of.get(tuple(a[1:-1]), len(self.class_of)) for a in answers]),
             "types": torch.tensor(types),
             "seen": (torch.rand(len(items)) >= self.blind).float(),
         }

@@ -1,16 +1,18 @@
 """Answers with a class of their own: a classifier beside the decoder, and the two as one distribution.
 
-Most questions have one of a few hundred answers, and a classifier over those learns faster what the photo has to do
-with them than a decoder that spells answers word by word (Antol et al. 2015). It also says how likely the answer is
-none of them; that share is the decoder's:
+Most questions have one of a few hundred answers. From few examples a classifier over those, which reads the question as
+a bag of words and pairs of words (Zhou et al. 2015), learns better which answer fits what was seen than a decoder that
+spells answers word by word; of rare answers and of yes and no the decoder knows more. Classes get up to `trust` of the
+probability, less the share that the classifier itself leaves to other answers; the decoder has the rest:
 
-    p(answer) = p(its class) + p(no class) p(answer | decoder)
+    p(answer) = trust p(its class) + (1 - trust (1 - p(no class))) p(answer | decoder)
 
 So any answer that can be written has a probability, and those of all answers add up to one.
 """
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -24,31 +26,49 @@ from core.text import BOS, EOS, PAD, pad
 
 Tokens = tuple[int, ...]  # of an answer, without <bos> and <eos>
 GROUP = 256  # answers that are scored at once
+BUCKETS = 1024  # words and pairs share so many vectors, by a hash (Weinberger et al. 2009)
 
 
 class FrequentAnswers(nn.Module):
-    """What was asked decides which of what was seen matters, and that decides the class."""
+    """A gate that what was seen opens for what was asked, and a class for each frequent answer."""
 
-    def __init__(self, asked_dim: int, seen_dim: int, classes: int, hidden_dim: int = 224, dropout: float = 0.5):
+    def __init__(self, seen_dim: int, classes: int, hidden_dim: int = 256, dropout: float = 0.5):
         super().__init__()
-        self.asked = nn.Linear(asked_dim, hidden_dim)
+        self.asked = nn.EmbeddingBag(BUCKETS + 1, hidden_dim, mode="sum", padding_idx=BUCKETS)
+        nn.init.normal_(self.asked.weight, std=0.05)
+        self.bias = nn.Parameter(torch.zeros(hidden_dim))
+        self.standard = nn.BatchNorm1d(seen_dim, affine=False)
         self.seen = nn.Linear(seen_dim, hidden_dim)
         self.classes = nn.Linear(hidden_dim, classes + 1)
-        self.drop_input, self.drop_hidden = nn.Dropout(0.3), nn.Dropout(dropout)
+        self.drop_seen, self.drop_hidden = nn.Dropout(0.3), nn.Dropout(dropout)
 
-    def forward(self, asked: Tensor, seen: Tensor) -> Tensor:
-        """(N, asked) and (N, seen) -> (N, classes + 1) log-probabilities, float32; the last: none of the classes"""
-        gate = 2 * torch.sigmoid(self.seen(self.drop_input(seen)))
-        hidden = torch.relu(self.asked(self.drop_input(asked))) * gate
-        return self.classes(self.drop_hidden(hidden)).float().log_softmax(1)
+    def forward(self, questions: Tensor, seen: Tensor) -> Tensor:
+        """(N, T) questions padded at the end, (N, S) seen -> (N, classes + 1) logits; the last: none of the classes"""
+        length = (questions != PAD).sum(1, keepdim=True).clamp(min=1)
+        asked = self.asked(words_and_pairs(questions)) / (2 * length).sqrt() + self.bias
+        gate = 1.5 * torch.sigmoid(self.seen(self.drop_seen(self.standard(seen))))
+        return self.classes(self.drop_hidden(torch.relu(asked) * gate))
+
+    def shares(self, questions: Tensor, seen: Tensor, trust: float) -> Tensor:
+        """(N, classes + 1) log of the probability that each class has, and that the decoder has"""
+        logprobs = self(questions, seen).float().log_softmax(1)
+        rest = 1 - trust * (1 - logprobs[:, -1:].exp())
+        return torch.cat([logprobs[:, :-1] + math.log(max(trust, 1e-9)), rest.clamp(min=1e-9).log()], 1)
 
 
-def frequent_answers(answers: Sequence[Tokens], weights: Sequence[float], count: int) -> tuple[Tokens, ...]:
-    """The `count` answers of the greatest total weight, heaviest first."""
+def words_and_pairs(questions: Tensor) -> Tensor:
+    """(N, T) questions padded at the end -> (N, 2 T - 1) buckets of their words and of their pairs of neighbours"""
+    words = (questions * 15485863 % BUCKETS).masked_fill(questions == PAD, BUCKETS)
+    pairs = (questions[:, :-1] * 7919 + questions[:, 1:] * 104729) % BUCKETS
+    return torch.cat([words, pairs.masked_fill(questions[:, 1:] == PAD, BUCKETS)], 1)
+
+
+def frequent_answers(weighted: Iterable[tuple[Tokens, float]], least: float) -> tuple[Tokens, ...]:
+    """The answers whose weights add up to `least` or more, heaviest first."""
     total: Counter[Tokens] = Counter()
-    for answer, weight in zip(answers, weights, strict=True):
+    for answer, weight in weighted:
         total[answer] += weight
-    return tuple(answer for answer, _ in total.most_common(count))
+    return tuple(answer for answer, weight in total.most_common() if weight >= least)
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class Answering:
     decoder: LSTMDecoder
     memory: Memory  # of N photos, one a question
     classes: dict[Tokens, int]
-    class_logprobs: Tensor  # (N, classes + 1); without classes the decoder has everything: (N, 1) zeros
+    shares: Tensor  # (N, classes + 1) log of the probability that each class has, and that the decoder has
 
     def score(self, rows: Sequence[int], answers: Sequence[Tokens]) -> Tensor:
         """log p of the nth answer to the question of the nth row, (len(answers),)"""
@@ -69,7 +89,7 @@ class Answering:
 
     def _score(self, rows: list[int], answers: Sequence[Tokens]) -> Tensor:
         written = score_answers(self.decoder, _of(self.memory, rows), pad([[BOS, *a, EOS] for a in answers]))
-        chosen = self.class_logprobs[rows]
+        chosen = self.shares[rows]
         written = written + chosen[:, -1]
         numbers = torch.tensor([self.classes.get(answer, -1) for answer in answers])
         own = chosen.gather(1, numbers.clamp(min=0).unsqueeze(1)).squeeze(1)
@@ -81,7 +101,7 @@ class Answering:
         Candidates are what beam search finds and the likeliest classes, as many as the beam has.
         """
         names = list(self.classes)
-        tops = self.class_logprobs[:, :-1].topk(min(beam.size, len(names)), 1).indices.tolist()
+        tops = self.shares[:, :-1].topk(min(beam.size, len(names)), 1).indices.tolist()
         candidates = [
             list(dict.fromkeys([*(_without_eos(h.tokens) for h in found), *(names[c] for c in top)]))
             for found, top in zip(beam_search(self.decoder, self.memory, beam), tops, strict=True)

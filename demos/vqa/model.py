@@ -1,8 +1,8 @@
-r"""The answerer: a question read by an LSTM looks at the photo twice, and the shared LSTM decoder says the answer.
+"""The answerer: a question read by an LSTM looks at the photo twice, and the shared LSTM decoder says the answer.
 
     photo -> CNN -> 81 places ------------------.  attention hops 1 and 2 (stacked attention, Yang et al. 2016)
     question -> bidirectional LSTM -> vector ---+-> product of what was asked and seen (Antol et al. 2015) -> decoder
-                                                \-> classes of frequent answers (see demos.vqa.frequent)
+    question as a bag of words -----------------+-> classes of frequent answers, if any (see demos.vqa.frequent)
 
 While the LSTM reads the question it is told for every word how likely the photo shows it, by a word detector (the
 "high-level concepts" of Wu et al. 2016). The same network answers without a photo: all places are then one learned
@@ -38,6 +38,7 @@ class VQAConfig:
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0, num_layers=1))
     detected_words: int = 1024  # that the word detector knows
     frequent: tuple[Tokens, ...] = ()  # answers with a class of their own
+    trust: float = 0.5  # share of the probability that such classes get
     hops: int = 2
     types: tuple[str, ...] = ("yes/no", "object", "number", "color", "location", "activity")
     dropout: float = 0.4
@@ -63,7 +64,8 @@ class Thought:
     memory: Memory  # for the decoder; its summary (N, W) holds question and photo
     hops: tuple[Tensor, ...]  # (N, P + 1) attention of each hop, the sentinel last
     type_logits: Tensor  # (N, types)
-    class_logprobs: Tensor  # (N, frequent answers + 1); the last: none of them
+    glimpses: Tensor  # (N, hops * W) what each hop saw
+    shares: Tensor  # (N, frequent answers + 1) log of the probability that each class has, and that the decoder has
 
 
 class VQA(nn.Module, Checkpoint):
@@ -99,9 +101,9 @@ class VQA(nn.Module, Checkpoint):
         self.seen = nn.Linear((config.hops + 1) * width, width)
         self.fused = nn.LayerNorm(width)
         self.kind_of_question = nn.Linear(width, len(config.types))
-        self.frequent = FrequentAnswers(width, (config.hops + 1) * width, len(config.frequent))
-        self.class_of = {tuple(answer): number for number, answer in enumerate(config.frequent)}
         self.dropout = nn.Dropout(config.dropout)
+        self.class_of = {tuple(answer): number for number, answer in enumerate(config.frequent)}
+        self.frequent = FrequentAnswers(config.hops * width, len(config.frequent)) if config.frequent else None
 
     def train(self, mode: bool = True) -> "VQA":
         """The CNN's batch norm keeps its statistics, in training too."""
@@ -151,18 +153,23 @@ class VQA(nn.Module, Checkpoint):
             weights.append(attention[:, 0])
             query = normalise(query + self.dropout(glimpse[:, 0]))
         concepts = self.concepts(scene.detected[:, :-1]).repeat_interleave(n // b, 0)
-        seen = torch.cat([*glimpses, concepts], 1)
-        product = torch.tanh(self.asked(asked)) * torch.tanh(self.seen(self.dropout(seen)))
+        product = torch.tanh(self.asked(asked)) * torch.tanh(
+            self.seen(self.dropout(torch.cat([*glimpses, concepts], 1)))
+        )
         summary = self.fused(self.dropout(product) + query)
         memory = self.decoder.project_memory(scene.places, summary=summary)
-        return Thought(memory, tuple(weights), self.kind_of_question(asked), self.frequent(asked, seen))
+        seen = torch.cat(glimpses, 1)
+        shares = seen.new_zeros(n, 1)  # all to the decoder
+        if self.frequent is not None:
+            shares = self.frequent.shares(questions, seen, self.config.trust)
+        return Thought(memory, tuple(weights), self.kind_of_question(asked), seen, shares)
 
     def answering(self, thought: Thought) -> Answering:
         """How the questions that were thought about can be answered."""
-        return Answering(self.decoder, thought.memory, self.class_of, thought.class_logprobs)
+        return Answering(self.decoder, thought.memory, self.class_of, thought.shares)
 
-    def forward(self, grids: Tensor, questions: Tensor, answers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, grids: Tensor, questions: Tensor, answers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Teacher forcing: (B, P, D) grid features, (B * k, T) questions, (B * k, A) answers ->
-        logits (B * k, A, V), type logits (B * k, types), log-probabilities of the classes (B * k, classes + 1)."""
+        logits (B * k, A, V), type logits (B * k, types)."""
         thought = self.think(self.look(grids, seen), questions)
-        return self.decoder(answers, thought.memory).logits, thought.type_logits, thought.class_logprobs
+        return self.decoder(answers, thought.memory).logits, thought.type_logits

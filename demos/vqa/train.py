@@ -28,14 +28,13 @@ from demos.vqa.data import (
     Question,
     QuestionedPhotos,
     generated_questions,
-    may_train,
     read_daquar,
     read_yes_no,
 )
 from demos.vqa.evaluate import dev_scores
-from demos.vqa.frequent import Tokens, frequent_answers
 from demos.vqa.model import VQA, VQAConfig
-from demos.vqa.text import normalise, normalise_answer, training_ids
+from demos.vqa.text import normalise, normalise_answer
+from demos.vqa.train_frequent import CONFIG, answer_classes, see, thin, train_frequent, with_classes
 
 TYPE_WEIGHT = 0.1
 SMOOTHING = 0.05
@@ -43,16 +42,14 @@ DEV_GENERATED = 1500  # of the dev photos' generated questions are answered afte
 
 
 def vqa_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
-    """Label-smoothed cross-entropies of the answers' tokens and classes, and that of the questions' types."""
-    logits, types, classes = model(batch["grids"].float(), batch["questions"], batch["answers"][:, :-1], batch["seen"])
+    """Label-smoothed cross-entropy of the answers' tokens, and the cross-entropy of the questions' types."""
+    logits, types = model(batch["grids"].float(), batch["questions"], batch["answers"][:, :-1], batch["seen"])
     answers = nn.functional.cross_entropy(
         logits.flatten(0, 1).float(), batch["answers"][:, 1:].flatten(),
         ignore_index=PAD, label_smoothing=SMOOTHING,
     )  # fmt: skip
     kinds = nn.functional.cross_entropy(types.float(), batch["types"])
-    frequent = nn.functional.cross_entropy(classes, batch["classes"], label_smoothing=SMOOTHING)
-    parts = {"answers": answers.item(), "classes": frequent.item(), "types": kinds.item()}
-    return Loss(answers + frequent + TYPE_WEIGHT * kinds, parts)
+    return Loss(answers + TYPE_WEIGHT * kinds, {"answers": answers.item(), "types": kinds.item()})
 
 
 @dataclass(frozen=True)
@@ -81,24 +78,16 @@ def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev"
 
 
 def new_model(
-    questions: Sequence[Question], captioner: Path | str, min_count: int, frequent: int
+    questions: Sequence[Question], captioner: Path | str, min_count: int
 ) -> tuple[VQA, PreTrainedTokenizerFast]:
     """An untrained network and its tokenizer, with what the captioner has learnt about photos and words."""
     known = load_tokenizer(captioner).get_vocab()
     texts = [normalise(q.question) for q in questions] + [normalise_answer(a) for q in questions for a in q.answers]
     tokenizer = train_word_tokenizer([*texts, *[" ".join(list(known)[UNK + 1 :])] * min_count], min_count)
-    decoder = DecoderConfig(len(tokenizer), num_layers=1, dropout=0.4)
-    model = VQA(VQAConfig(len(tokenizer), decoder=decoder, frequent=answer_classes(questions, tokenizer, frequent)))
+    config = VQAConfig(len(tokenizer), decoder=DecoderConfig(len(tokenizer), num_layers=1, dropout=0.4))
+    model = VQA(config)
     start_from_captioner(model, tokenizer, captioner)
     return model, tokenizer
-
-
-def answer_classes(questions: Sequence[Question], tokenizer: PreTrainedTokenizerFast, count: int) -> tuple[Tokens, ...]:
-    """The most frequent answers in tokens. One to a generated question counts a quarter: there are so many of them."""
-    answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in questions])
-    weights = [0.25 if q.source == "generated" else 1.0 for q in questions]
-    kept = [(tuple(a), w) for a, w in zip(answers, weights, strict=True) if may_train(a)]
-    return frequent_answers(*zip(*kept, strict=True), count)
 
 
 @torch.no_grad()
@@ -138,17 +127,35 @@ def training_loader(
         questions, paths = one.questions["train"], one.paths["train"]
         photos += [QuestionedPhotos(questions, paths, one.cache("train", model, options.cache), tokenizer)] * times
     left_right = tuple(tokenizer.convert_tokens_to_ids(["left", "right"]))
-    collate = Collate(left_right, model.class_of, options.blind, options.per_photo)
+    collate = Collate(left_right, options.blind, options.per_photo)
     return DataLoader(ConcatDataset(photos), options.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
+
+
+def teach_classes(
+    model: VQA, tokenizer: PreTrainedTokenizerFast, sets: Sequence[QuestionSet], config: TrainingConfig, options
+) -> None:
+    """Stage 3: the network stays, and gets classes for frequent answers."""
+    thinned = [{split: thin(found, options.seed) for split, found in one.questions.items()} for one in sets]
+    questions = [q for found in thinned for q in found["train"]]
+    model = with_classes(model, answer_classes(questions, tokenizer, options.least))
+    seen = {
+        split: [
+            see(model, tokenizer, found[split], one.paths[split], one.cache(split, model, options.cache))
+            for one, found in zip(sets, thinned, strict=True)
+        ]
+        for split in ("train", "dev")
+    }
+    train_frequent(model, tokenizer, seen["train"], seen["dev"], options.repeats, config, options.out, save)
 
 
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
-the shipped checkpoint, in two stages:
+the shipped checkpoint, in three stages:
   python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --epochs 2 --out runs/vqa
   python -m demos.vqa train --data coco daquar --repeats 1 6 --start runs/vqa/best --epochs 7 --learning-rate 5e-4
       --seed 2 --out runs/vqa2
+  python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa2/best --only-classes --out runs/vqa3
 """
 _CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
 
@@ -161,6 +168,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, nargs="+", help="how often an epoch sees the photos of each folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--start", type=Path, help="VQA checkpoint to continue from (default: the captioner's parts)")
+    help_text = "leave --start as it is and give it classes for frequent answers (epochs: 12, learning rate: 2e-3)"
+    parser.add_argument("--only-classes", action="store_true", help=help_text)
+    parser.add_argument("--least", type=float, default=3, help="--only-classes: times that an answer has to be given")
     parser.add_argument("--captioner", help="captioner to start from (default: the repository's own)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for grid features (about 6 GB)")
@@ -173,7 +183,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blind", type=float, default=0.15, help="share of photos that the network may not see")
     parser.add_argument("--phrasings", type=int, default=2, help="ways to ask for each generated answer")
     parser.add_argument("--min-count", type=int, default=3, help="rarer words are unknown")
-    parser.add_argument("--frequent", type=int, default=500, help="answers with a class of their own")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
     parser.add_argument("--seed", type=int, default=1)
 
@@ -181,6 +190,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Train, and keep the checkpoint that does best on the dev questions."""
     options.repeats = options.repeats or [1] * len(options.data)
+    if options.only_classes and not options.start:
+        raise InputError("--only-classes needs a network that answers: name its checkpoint with --start.")
     if len(options.repeats) != len(options.data):
         raise InputError(f"--repeats needs one number for each of the {len(options.data)} folders.")
     set_seed(options.seed)
@@ -189,12 +200,14 @@ def main(options: argparse.Namespace) -> None:
         model, tokenizer = VQA.from_pretrained(options.start), load_tokenizer(options.start)
     else:
         questions = [q for one in sets for q in one.questions["train"]]
-        captioner = options.captioner or checkpoint_folder("captioning")
-        model, tokenizer = new_model(questions, captioner, options.min_count, options.frequent)
-    loader = training_loader(sets, model, tokenizer, options)
+        model, tokenizer = new_model(questions, options.captioner or checkpoint_folder("captioning"), options.min_count)
     chosen = {
         k: v for k in ("epochs", "learning_rate", "average", "warmup_steps") if (v := getattr(options, k)) is not None
     }
+    if options.only_classes:
+        teach_classes(model, tokenizer, sets, replace(CONFIG, seed=options.seed, **chosen), options)
+        return
+    loader = training_loader(sets, model, tokenizer, options)
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIG, seed=options.seed, precision=precision, **chosen)
     judged = [one for one in sets if any(q.source != "generated" for q in one.questions["dev"])] or sets

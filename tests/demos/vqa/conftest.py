@@ -71,7 +71,7 @@ def network(tokenizer) -> VQA:
     torch.manual_seed(0)
     size = len(tokenizer)
     decoder = DecoderConfig(size, embed_dim=32, hidden_size=32, num_layers=1, memory_dim=32, heads=4, dropout=0.1)
-    classes = tuple(tuple(tokenizer.convert_tokens_to_ids(words)) for words in (["yes"], ["red", "bus"], ["2"]))
+    classes = tuple(tuple(tokenizer.convert_tokens_to_ids(words)) for words in (["green"], ["red", "bus"], ["2"]))
     config = VQAConfig(size, "efficientnet_lite0", decoder=decoder, detected_words=8, frequent=classes, dropout=0.1)
     model = VQA(config)
     model.detector_word[-8:] = torch.arange(8)

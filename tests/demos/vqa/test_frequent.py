@@ -1,12 +1,22 @@
 """Answers with a class of their own, and the decoder for the rest, as one distribution."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from core.search import Beam
 from core.text import EOS
-from demos.vqa.data import Collate, Item
-from demos.vqa.frequent import Answering, frequent_answers, score_answers
+from demos.vqa.data import Question
+from demos.vqa.frequent import (
+    BUCKETS,
+    Answering,
+    FrequentAnswers,
+    frequent_answers,
+    score_answers,
+    words_and_pairs,
+)
+from demos.vqa.train_frequent import answer_classes, with_classes
 
 
 @pytest.fixture
@@ -18,10 +28,28 @@ def answering(network) -> Answering:
         return network.answering(network.think(network.look(photos), torch.tensor([[5, 6, 7], [8, 9, 0]])))
 
 
-def test_the_most_frequent_answers_by_weight():
-    answers = [(5,), (6, 7), (6, 7), (8,)]
-    assert frequent_answers(answers, [1, 0.25, 0.25, 2], 3) == ((8,), (5,), (6, 7))
-    assert frequent_answers(answers, [1, 1, 1, 1], 1) == ((6, 7),)
+def test_frequent_answers_are_those_of_weight():
+    weighted = [((5,), 1.0), ((6, 7), 0.25), ((6, 7), 0.25), ((8,), 2.0)]
+    assert frequent_answers(weighted, 0.5) == ((8,), (5,), (6, 7))
+    assert frequent_answers(weighted, 1) == ((8,), (5,))
+
+
+def test_words_and_pairs_do_not_depend_on_the_padding():
+    short, padded = words_and_pairs(torch.tensor([[5, 6]])), words_and_pairs(torch.tensor([[5, 6, 0, 0]]))
+    assert sorted(short[0].tolist()) == sorted(b for b in padded[0].tolist() if b != BUCKETS)
+    assert words_and_pairs(torch.tensor([[6, 5]]))[0, 2] != short[0, 2]  # a pair has an order
+
+
+def test_the_shares_add_up_to_one_and_classes_get_no_more_than_the_trust():
+    torch.manual_seed(1)
+    classifier = FrequentAnswers(8, 3).eval()
+    shares = classifier.shares(torch.tensor([[5, 6], [7, 0]]), torch.randn(2, 8), trust=0.4).exp()
+    torch.testing.assert_close(shares.sum(1), torch.ones(2))
+    assert (shares[:, :-1].sum(1) < 0.4).all()
+    with torch.no_grad():
+        classifier.classes.bias[-1] = 50.0  # sure that it is none of them
+    sure = classifier.shares(torch.tensor([[5, 6]]), torch.randn(1, 8), trust=0.4).exp()
+    assert sure[0, -1].item() == pytest.approx(1.0)
 
 
 def test_the_decoder_s_scores_are_log_probabilities(answering):
@@ -37,11 +65,11 @@ def test_the_decoder_s_scores_are_log_probabilities(answering):
 def test_an_answer_has_the_probability_of_its_class_and_what_is_left_for_the_decoder(answering):
     (frequent, number), rare = next(iter(answering.classes.items())), (4, 5)
     assert rare not in answering.classes
-    written = answering.class_logprobs[1, -1].exp()
+    written = answering.shares[1, -1].exp()
     by_decoder = [score_answers(answering.decoder, answering.memory[torch.tensor([1])], torch.tensor([[1, *a, EOS]]))
                   for a in (frequent, rare)]  # fmt: skip
     scores = answering.score([1, 1], [frequent, rare]).exp()
-    own = answering.class_logprobs[1, number].exp()
+    own = answering.shares[1, number].exp()
     torch.testing.assert_close(scores[0], own + written * by_decoder[0].exp().squeeze())
     torch.testing.assert_close(scores[1], written * by_decoder[1].exp().squeeze())
 
@@ -60,7 +88,7 @@ def test_the_best_answers_are_ranked_and_come_once(answering):
         assert len(best) == len(set(answers)) == 5
         assert list(scores) == sorted(scores, reverse=True)
         torch.testing.assert_close(answering.score([row] * 5, answers), torch.tensor(scores), atol=1e-5, rtol=1e-5)
-    sure = torch.full_like(answering.class_logprobs, -20.0)
+    sure = torch.full_like(answering.shares, -20.0)
     sure[:, 1] = 0.0
     certain = Answering(answering.decoder, answering.memory, answering.classes, sure)
     assert [best[0][0] for best in certain.best(Beam(2, max_length=3), 1)] == [list(answering.classes)[1]] * 2
@@ -75,15 +103,22 @@ def test_without_classes_the_decoder_answers_alone(answering):
     assert len(alone.best(Beam(3, max_length=3), 2)[1]) == 2
 
 
-def test_classes_of_mirrored_answers(monkeypatch):
-    left, right, other = 10, 11, 12
+def test_a_network_that_gets_classes_stays_as_it_was(network):
+    network.eval()
+    grown = with_classes(network, ((4,), (5,), (6, 7), (8,))).eval()
+    photos, questions = torch.randn(2, 49, 1280), torch.tensor([[5, 6, 7], [8, 9, 0]])
+    with torch.no_grad():
+        before, after = (m.think(m.look(photos), questions) for m in (network, grown))
+    torch.testing.assert_close(after.memory.summary, before.memory.summary)
+    assert before.shares.shape == (2, 4)
+    assert after.shares.shape == (2, 5)
 
-    class Cache:
-        def grid(self, row, flip):
-            return torch.zeros(1, 1)
 
-    collate = Collate((left, right), {(left,): 0, (right,): 1}, per_photo=2)
-    items = [Item([5], [1, left, EOS], 0, False), Item([5], [1, other, EOS], 0, False)]
-    for draw, expected in ((0.9, 0), (0.0, 1)):
-        monkeypatch.setattr("demos.vqa.data.random.random", lambda draw=draw: draw)
-        assert sorted(collate([(Cache(), 0, items)])["classes"].tolist()) == [expected, 2]
+def test_classes_leave_yes_no_and_rare_answers_to_the_decoder(tokenizer):
+    def asked(answer: str, source: str) -> Question:
+        return Question(Path("bus.jpg"), "what is this", (answer,), "object", source)
+
+    questions = [*[asked("a bus", "daquar")] * 2, *[asked("yes", "human yes/no")] * 9, asked("dogs", "daquar"),
+                 *[asked("red", "generated")] * 9, *[asked("zebra", "daquar")] * 5]  # fmt: skip
+    words = [tokenizer.decode(ids) for ids in answer_classes(questions, tokenizer, least=2)]
+    assert words == ["red", "bus"]

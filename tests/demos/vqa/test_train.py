@@ -52,12 +52,17 @@ def test_a_training_makes_a_checkpoint_that_answers_and_is_measured(coco, daquar
     assert main(run) == 0
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r for r in records if "dev" in r][-1]["dev"]["mean"] >= 0
-    checkpoint = str(tmp_path / "run" / "best")
+    grow = ["train", "--data", str(coco), str(daquar), "--only-classes", "--least", "1", "--epochs", "200", "--cache",
+            str(tmp_path / "cache"), "--repeats", "20", "40", "--start", str(tmp_path / "run" / "best")]  # fmt: skip
+    assert main([*grow, "--out", str(tmp_path / "classes")]) == 0
+    learnt = [r["dev"]["accuracy"] for r in map(json.loads, (tmp_path / "classes" / "log.jsonl").open()) if "dev" in r]
+    assert max(learnt) > 50  # "garbage bin" is what every dev question of DAQUAR is answered with
+    checkpoint = str(tmp_path / "classes" / "best")
     capsys.readouterr()
     assert main([str(coco / "images" / "bus.jpg"), "Is this a dog?", "--json", "--checkpoint", checkpoint]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["text"]
     assert main(["evaluate", "--data", str(coco), "--checkpoint", checkpoint, "--save", "toy"]) == 0
-    saved = json.loads((tmp_path / "run" / "best" / "metrics.json").read_text())["evaluations"]
+    saved = json.loads((tmp_path / "classes" / "best" / "metrics.json").read_text())["evaluations"]
     assert [record["source"] for record in saved] == ["human yes/no", "generated"]
     assert all(0 <= record["accuracy"] <= 100 and 0 <= record["blind"] <= 100 for record in saved)
