@@ -39,8 +39,8 @@ class Knowledge:
         actions: dict[str, Counter] = defaultdict(Counter)
         for captions in collection.values():
             description = Description(captions)
-            for noun in description.mentioned:
-                together[noun].update(description.mentioned - {noun})
+            for noun in sorted(description.mentioned):
+                together[noun].update(sorted(description.mentioned - {noun}))
             for clause in description.clauses:
                 if clause.verb:
                     actions[clause.subject.noun][activity_of(clause)] += 1

@@ -1,10 +1,14 @@
 """Questions made from captions, on sentences whose questions and answers are known."""
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
+from core.checkpoint import REPOSITORY
 from demos.vqa.__main__ import main
 from demos.vqa.description import TYPES
 from demos.vqa.generate import QuestionGenerator, generate
@@ -60,6 +64,22 @@ def test_yes_and_no_are_balanced_and_no_never_asks_for_what_is_there():
 def test_the_same_seed_asks_the_same_and_another_one_in_other_words():
     assert asked("horse", 3) == asked("horse", 3)
     assert asked("horse", 3) != asked("horse", 4)
+
+
+def test_another_process_asks_the_same():
+    """Python hashes strings differently in every process: nothing may hang on the order of a set."""
+    code = (
+        "from demos.vqa.generate import generate\n"
+        "things = 'dog cat horse cow bus train car truck chair table sofa bed'.split()\n"
+        "photos = {f'{a} {b}': [f'A {a} and a {b} near a lamp.'] for a in things for b in things if a < b}\n"
+        "print([(r['image'], r['question'], r['answer']) for r in generate(photos, seed=5)])"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True,
+                       text=True, check=True, cwd=REPOSITORY).stdout
+        for seed in ("1", "2", "3")
+    ]  # fmt: skip
+    assert runs[0] == runs[1] == runs[2]
 
 
 def test_every_record_says_that_it_is_generated():
