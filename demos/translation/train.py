@@ -95,6 +95,9 @@ the shipped checkpoint (data: see its model card); interrupt at any time, contin
   python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --out runs/translation2 \
       --start runs/translation/best --rounds 11 --round-pairs 38000 26000 --batch-tokens 1536 --bpe-dropout 0 \
       --schedule linear --learning-rate 8e-4 --dropout 0.15 --seed 5
+  python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --out runs/translation3 \
+      --start runs/translation2/best --rounds 12 --round-pairs 36000 24000 --batch-tokens 1536 --bpe-dropout 0 \
+      --schedule linear --learning-rate 1e-3 --dropout 0.15 --dev-sentences 100 --seed 7
 """
 
 _CONFIG = TrainingConfig(

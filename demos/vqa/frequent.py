@@ -14,7 +14,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,6 @@ from core.search import Beam, beam_search
 from core.text import BOS, EOS, PAD, pad
 
 Tokens = tuple[int, ...]  # of an answer, without <bos> and <eos>
-GROUP = 256  # answers that are scored at once
 BUCKETS = 1024  # words and pairs share so many vectors, by a hash (Weinberger et al. 2009)
 
 
@@ -80,20 +78,17 @@ class Answering:
     classes: dict[Tokens, int]
     shares: Tensor  # (N, classes + 1) log of the probability that each class has, and that the decoder has
 
-    def score(self, rows: Sequence[int], answers: Sequence[Tokens]) -> Tensor:
-        """log p of the nth answer to the question of the nth row, (len(answers),)"""
-        parts = []
-        for start in range(0, len(answers), GROUP):
-            parts.append(self._score(list(rows[start : start + GROUP]), answers[start : start + GROUP]))
-        return torch.cat(parts)
-
-    def _score(self, rows: list[int], answers: Sequence[Tokens]) -> Tensor:
-        written = score_answers(self.decoder, _of(self.memory, rows), pad([[BOS, *a, EOS] for a in answers]))
-        chosen = self.shares[rows]
-        written = written + chosen[:, -1]
-        numbers = torch.tensor([self.classes.get(answer, -1) for answer in answers])
-        own = chosen.gather(1, numbers.clamp(min=0).unsqueeze(1)).squeeze(1)
-        return torch.where(numbers >= 0, torch.logaddexp(own, written), written)
+    def score(self, answers: Sequence[Sequence[Tokens]]) -> list[list[float]]:
+        """log p of each question's answers, any number of them but at least one"""
+        k = max(map(len, answers))
+        filled = [answer for row in answers for answer in (*row, *[row[0]] * (k - len(row)))]  # k a question
+        memory = replace(self.memory, summary=self.memory.summary.repeat_interleave(k, 0))
+        written = score_answers(self.decoder, memory, pad([[BOS, *a, EOS] for a in filled])).view(-1, k)
+        written = written + self.shares[:, -1:]
+        numbers = torch.tensor([self.classes.get(answer, -1) for answer in filled]).view(-1, k)
+        own = self.shares.gather(1, numbers.clamp(min=0))
+        scores = torch.where(numbers >= 0, torch.logaddexp(own, written), written).tolist()
+        return [found[: len(row)] for found, row in zip(scores, answers, strict=True)]
 
     def best(self, beam: Beam, count: int) -> list[list[tuple[Tokens, float]]]:
         """Each question's `count` likeliest answers with their log p, best first.
@@ -106,9 +101,10 @@ class Answering:
             list(dict.fromkeys([*(_without_eos(h.tokens) for h in found), *(names[c] for c in top)]))
             for found, top in zip(beam_search(self.decoder, self.memory, beam), tops, strict=True)
         ]
-        rows = [row for row, answers in enumerate(candidates) for _ in answers]
-        scores = iter(self.score(rows, list(chain.from_iterable(candidates))).tolist())
-        ranked = [sorted(((a, next(scores)) for a in answers), key=lambda pair: -pair[1]) for answers in candidates]
+        ranked = [
+            sorted(zip(answers, scores, strict=True), key=lambda pair: -pair[1])
+            for answers, scores in zip(candidates, self.score(candidates), strict=True)
+        ]
         return [answers[:count] for answers in ranked]
 
 
@@ -118,14 +114,6 @@ def score_answers(decoder: LSTMDecoder, memory: Memory, answers: Tensor) -> Tens
     targets = answers[:, 1:]
     chosen = logits.gather(2, targets.unsqueeze(2)).squeeze(2) - logits.logsumexp(2)
     return chosen.masked_fill(targets == PAD, 0.0).sum(1)
-
-
-def _of(memory: Memory, rows: list[int]) -> Memory:
-    """The memory for one answer a row. Answers to one question share what is not its summary."""
-    if len(set(rows)) == 1:
-        one = memory[torch.tensor(rows[:1])]
-        return replace(one, summary=one.summary.expand(len(rows), -1))
-    return memory[torch.tensor(rows)]
 
 
 def _without_eos(tokens: Tokens) -> Tokens:

@@ -164,8 +164,7 @@ class VQAPredictor:
 
 def _scored(answering: Answering, candidates: dict[str, tuple[int, ...]], among: bool) -> tuple[Answer, ...]:
     """Answers with their log-probability given the photo, and without it, best first."""
-    n = len(candidates)
-    logprobs = answering.score([SEEING] * n + [BLIND] * n, [*candidates.values()] * 2).view(2, n)
+    logprobs = torch.tensor(answering.score([list(candidates.values())] * 2))  # rows SEEING and BLIND
     probabilities = logprobs.softmax(1) if among else logprobs.exp()
     columns = zip(candidates, *logprobs.tolist(), *probabilities.tolist(), strict=True)
     answers = [Answer(*column) for column in columns]

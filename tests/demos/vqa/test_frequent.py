@@ -28,6 +28,11 @@ def answering(network) -> Answering:
         return network.answering(network.think(network.look(photos), torch.tensor([[5, 6, 7], [8, 9, 0]])))
 
 
+def decoder_score(answering: Answering, row: int, answer: tuple[int, ...]) -> torch.Tensor:
+    memory = answering.memory[torch.tensor([row])]
+    return score_answers(answering.decoder, memory, torch.tensor([[1, *answer, EOS]])).squeeze()
+
+
 def test_frequent_answers_are_those_of_weight():
     weighted = [((5,), 1.0), ((6, 7), 0.25), ((6, 7), 0.25), ((8,), 2.0)]
     assert frequent_answers(weighted, 0.5) == ((8,), (5,), (6, 7))
@@ -66,20 +71,19 @@ def test_an_answer_has_the_probability_of_its_class_and_what_is_left_for_the_dec
     (frequent, number), rare = next(iter(answering.classes.items())), (4, 5)
     assert rare not in answering.classes
     written = answering.shares[1, -1].exp()
-    by_decoder = [score_answers(answering.decoder, answering.memory[torch.tensor([1])], torch.tensor([[1, *a, EOS]]))
-                  for a in (frequent, rare)]  # fmt: skip
-    scores = answering.score([1, 1], [frequent, rare]).exp()
+    by_decoder = [decoder_score(answering, 1, answer).exp() for answer in (frequent, rare)]
+    scores = torch.tensor(answering.score([[rare], [frequent, rare]])[1]).exp()
     own = answering.shares[1, number].exp()
-    torch.testing.assert_close(scores[0], own + written * by_decoder[0].exp().squeeze())
-    torch.testing.assert_close(scores[1], written * by_decoder[1].exp().squeeze())
+    torch.testing.assert_close(scores, torch.stack([own + written * by_decoder[0], written * by_decoder[1]]))
 
 
-def test_scores_do_not_depend_on_what_is_scored_beside(answering, monkeypatch):
-    answers = [(4,), (5, 6, 7), *answering.classes, (9, 9)]
-    rows = [0, 1, 0, 1, 0, 1]
-    together = answering.score(rows, answers)
-    monkeypatch.setattr("demos.vqa.frequent.GROUP", 1)
-    torch.testing.assert_close(answering.score(rows, answers), together, atol=1e-5, rtol=1e-5)
+def test_scores_do_not_depend_on_what_is_scored_beside(answering):
+    answers = [[(4,), (9, 9)], [(5, 6, 7), *answering.classes, (9,)]]
+    together = answering.score(answers)
+    assert [len(row) for row in together] == [2, 5]
+    alone = [[answering.score([[a], [a]])[row][0] for a in found] for row, found in enumerate(answers)]
+    for one, other in zip(alone, together, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_the_best_answers_are_ranked_and_come_once(answering):
@@ -87,7 +91,7 @@ def test_the_best_answers_are_ranked_and_come_once(answering):
         answers, scores = zip(*best, strict=True)
         assert len(best) == len(set(answers)) == 5
         assert list(scores) == sorted(scores, reverse=True)
-        torch.testing.assert_close(answering.score([row] * 5, answers), torch.tensor(scores), atol=1e-5, rtol=1e-5)
+        assert answering.score([answers, answers])[row] == pytest.approx(scores, abs=1e-5)
     sure = torch.full_like(answering.shares, -20.0)
     sure[:, 1] = 0.0
     certain = Answering(answering.decoder, answering.memory, answering.classes, sure)
@@ -97,9 +101,8 @@ def test_the_best_answers_are_ranked_and_come_once(answering):
 def test_without_classes_the_decoder_answers_alone(answering):
     alone = Answering(answering.decoder, answering.memory, {}, torch.zeros(2, 1))
     answers = [(5,), (6, 7)]
-    expected = [score_answers(alone.decoder, alone.memory[torch.tensor([0])], torch.tensor([[1, *a, EOS]])).squeeze()
-                for a in answers]  # fmt: skip
-    torch.testing.assert_close(alone.score([0, 0], answers), torch.stack(expected), atol=1e-5, rtol=1e-5)
+    expected = [decoder_score(alone, 0, answer).item() for answer in answers]
+    assert alone.score([answers, answers])[0] == pytest.approx(expected, abs=1e-5)
     assert len(alone.best(Beam(3, max_length=3), 2)[1]) == 2
 
 
