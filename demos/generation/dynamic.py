@@ -60,12 +60,11 @@ def _usual_gradients(
 ) -> list[Tensor]:
     """Root mean square of each weight's gradient over stretches of training text."""
     squares = [torch.zeros_like(weight) for weight in weights]
-    count = 0
-    for _ in _read(model, weights, ids[: options.statistics * options.stretch], tag, options.stretch):
+    losses = _read(model, weights, ids[: options.statistics * options.stretch], tag, options.stretch)
+    for count, _ in enumerate(losses, start=1):
         for square, weight in zip(squares, weights, strict=True):
-            square.addcmul_(weight.grad, weight.grad)
-        count += 1
-    return [(square / max(count, 1)).sqrt() for square in squares]
+            square.lerp_(weight.grad**2, 1 / count)  # a running mean
+    return [square.sqrt() for square in squares]
 
 
 def _read(model: TextGenerator, weights: list[Tensor], ids: Tensor, tag: int, stretch: int) -> Iterator[float]:

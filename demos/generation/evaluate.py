@@ -23,7 +23,7 @@ from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
-LEARNT = 200_000  # characters of training text, for the usual size of gradients
+LEARNT = 100_000  # characters of training text: more than the usual size of gradients is estimated from
 TUNES = 200
 _WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
 

@@ -222,7 +222,7 @@ def _fields(model: SentimentClassifier, text: Text, probabilities: list[float], 
     names = model.config.class_names
     positive = positive_probability(torch.tensor(probabilities)).item()
     weights = [0.0] * len(text.words)
-    for owner, share in zip(text.owners, shares, strict=False):
+    for owner, share in zip(text.owners, shares[: len(text.owners)], strict=True):
         if owner >= 0:
             weights[owner] += share
     return {

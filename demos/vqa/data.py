@@ -67,8 +67,10 @@ def read_daquar(root: Path) -> dict[str, list[Question]]:
     train = sorted(name for name, split in split_of.items() if split == "train")
     split_of |= dict.fromkeys(random.Random(1).sample(train, round(len(train) * DAQUAR_DEV)), "dev")
     lines = pairs.read_text(encoding="utf-8").splitlines()
+    if len(lines) % 2:
+        raise InputError(f"{pairs} has a question without an answer: question and answer lines must take turns.")
     questions = defaultdict(list)
-    for question, answer in zip(lines[::2], lines[1::2], strict=False):
+    for question, answer in zip(lines[::2], lines[1::2], strict=True):
         name = re.search(r"\bimage\d+\b", question)
         if name and name[0] in split_of and name[0] in photos:
             text = normalise(question)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
@@ -29,18 +28,14 @@ from demos.vqa.text import normalise, normalise_answer, training_ids
 
 
 @torch.inference_mode()
-def answer_questions(
-    model: VQA,
-    tokenizer: PreTrainedTokenizerFast,
-    grids: Tensor,
-    questions: Sequence[list[int]],
-    rows: Tensor,
-    blind: bool,
-) -> list[str]:
-    """The answers to N questions in tokens; rows (N,): which photo's grid features (B, P, D) each is about."""
-    seen = grids.new_full((len(grids),), 0.0 if blind else 1.0)
-    thought = model.think(model.look(grids, seen)[rows], pad(questions))
-    return _best_texts(model, tokenizer, thought, Beam(1, max_length=MAX_ANSWER))
+def think_about(
+    model: VQA, cache: GridCache, rows: Sequence[int], questions: Sequence[list[int]], blind: bool
+) -> Thought:
+    """What the network makes of N questions in tokens, each about the photo of a row of the cache; or without it."""
+    photos = sorted(set(rows))
+    grids = torch.stack([cache.grid(row).float() for row in photos])
+    scene = model.look(grids, grids.new_full((len(photos),), 0.0 if blind else 1.0))
+    return model.think(scene[torch.tensor([photos.index(row) for row in rows])], pad(questions))
 
 
 def _best_texts(model: VQA, tokenizer: PreTrainedTokenizerFast, thought: Thought, beam: Beam) -> list[str]:
@@ -81,10 +76,8 @@ def _answers(
     answers: list[str] = []
     for start in range(0, len(ordered), 64):
         rows = [row_of[q.photo] for q in ordered[start : start + 64]]
-        photos = sorted(set(rows))
-        grids = torch.stack([cache.grid(row) for row in photos]).float()
-        which = torch.tensor([photos.index(row) for row in rows])
-        answers += answer_questions(model, tokenizer, grids, tokens[start : start + 64], which, blind)
+        thought = think_about(model, cache, rows, tokens[start : start + 64], blind)
+        answers += _best_texts(model, tokenizer, thought, Beam(1, max_length=MAX_ANSWER))
     return ordered, answers
 
 

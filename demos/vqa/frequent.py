@@ -10,7 +10,6 @@ probability, less the share that the classifier itself leaves to other answers; 
 So any answer that can be written has a probability, and those of all answers add up to one.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -49,9 +48,8 @@ class FrequentAnswers(nn.Module):
 
     def shares(self, questions: Tensor, seen: Tensor, trust: float) -> Tensor:
         """(N, classes + 1) log of the probability that each class has, and that the decoder has"""
-        logprobs = self(questions, seen).float().log_softmax(1)
-        rest = 1 - trust * (1 - logprobs[:, -1:].exp())
-        return torch.cat([logprobs[:, :-1] + math.log(max(trust, 1e-9)), rest.clamp(min=1e-9).log()], 1)
+        own = trust * self(questions, seen).float().softmax(1)
+        return torch.cat([own[:, :-1], 1 - trust + own[:, -1:]], 1).log()
 
 
 def words_and_pairs(questions: Tensor) -> Tensor:

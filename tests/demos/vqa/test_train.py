@@ -1,6 +1,7 @@
 """From official layouts to a checkpoint that answers and is measured: all of the recipe, small."""
 
 import json
+import shutil
 
 import pytest
 
@@ -23,6 +24,14 @@ def test_daquar_is_split_by_its_lists_and_dev_is_taken_from_training(daquar):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(InputError, match="missing"):
         read_daquar(tmp_path)
+
+
+def test_a_question_without_an_answer_is_named(daquar, tmp_path):
+    root = shutil.copytree(daquar, tmp_path / "daquar")
+    with (root / "all_qa_pairs.txt").open("a", encoding="utf-8") as file:
+        file.write("\nhow many lamps are in the image1 ?")
+    with pytest.raises(InputError, match="question without an answer"):
+        read_daquar(root)
 
 
 def test_coco_s_questions_are_people_s_and_generated_ones(coco):
