@@ -57,6 +57,7 @@ class Loss:
     value: Tensor  # scalar, to minimise
     figures: dict[str, float] | None = None  # more to log
     carry: Any = None  # recurrent state for the next batch; needs .detach()
+    again: Callable[[], Tensor] | None = None  # more to minimise, computed once `value` has gone backwards
 
 
 LossFunction = Callable[[nn.Module, Any, Any], Loss]  # (model, batch, carry) -> Loss
@@ -135,6 +136,8 @@ def train(
             result = loss(wrapped, batch, carry)
             carry = result.carry.detach() if result.carry is not None else None
             accelerator.backward(result.value)
+            if result.again:
+                accelerator.backward(result.again())
             norm = accelerator.clip_grad_norm_(wrapped.parameters(), config.clip_norm)
             optimizer.step()
             optimizer.zero_grad()

@@ -13,8 +13,11 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from core.metrics import accuracy, expected_calibration_error, precision_recall_f1
+from demos.sentiment.contrasts import contrasts
 from demos.sentiment.data import Corpus, Example, batches_by_length, padded, polarity, read_corpus, token_ids
 from demos.sentiment.model import SentimentClassifier
+
+CONTRASTS = 1000  # made texts
 
 
 @torch.inference_mode()
@@ -102,21 +105,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Print one JSON line of figures."""
+    """Print one JSON line of figures; for SST a second one, of made texts in which "not" and "but" decide."""
     from demos.sentiment.predict import SentimentPredictor, checkpoint_of
 
     corpus = read_corpus(options.data)
     folder = Path(options.checkpoint or checkpoint_of("korean" if corpus.name == "NSMC" else "english"))
     predictor = SentimentPredictor.from_pretrained(folder)
     (model, tokenizer) = next(iter(predictor.networks.values()))
-    examples = getattr(corpus, options.split)
-    logits = predict_logits(model, tokenizer, [e.text for e in examples])
-    figures = scores((logits / model.config.temperature).softmax(1), examples)
-    record = {"data": corpus.name, "split": options.split, "texts": len(examples)}
-    record |= {name: round(value, 2) for name, value in figures.items()}
-    print(json.dumps(record))
-    if options.save:
-        save_record(folder / "metrics.json", record)
+    sets = {corpus.name: getattr(corpus, options.split)}
+    if corpus.name == "SST" and (made := contrasts(corpus, options.split, CONTRASTS)):
+        sets["SST, made contrasts"] = made
+    for name, examples in sets.items():
+        logits = predict_logits(model, tokenizer, [e.text for e in examples])
+        figures = scores((logits / model.config.temperature).softmax(1), examples)
+        record = {"data": name, "split": options.split, "texts": len(examples)}
+        record |= {name: round(value, 2) for name, value in figures.items()}
+        print(json.dumps(record))
+        if options.save:
+            save_record(folder / "metrics.json", record)
 
 
 def save_record(file: Path, record: dict[str, Any]) -> None:

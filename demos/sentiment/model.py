@@ -50,9 +50,12 @@ class Reader(nn.Module):
             weight_dropout=c.weight_dropout,
         )  # fmt: skip
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T) tokens, (B,) lengths -> (B, T, output_size), forward features first. Padding holds anything."""
-        vectors = self.embed(tokens)
+    def forward(self, tokens: Tensor, lengths: Tensor, shift: Tensor | None = None) -> Tensor:
+        """(B, T) tokens, (B,) lengths -> (B, T, output_size), forward features first. Padding holds anything.
+
+        `shift` (B, T, E) is added to the embeddings.
+        """
+        vectors = self.embed(tokens) if shift is None else self.embed(tokens) + shift
         outputs = self.forwards(vectors).outputs
         if self.backwards is None:
             return outputs
@@ -142,9 +145,9 @@ class SentimentClassifier(nn.Module, Checkpoint):
         self.classes = nn.Linear(2 * self.reader.output_size, len(config.class_names))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Reading:
-        """(B, T) tokens, (B,) lengths -> Reading; padding changes nothing."""
-        outputs = self.reader(tokens, lengths)
+    def forward(self, tokens: Tensor, lengths: Tensor, shift: Tensor | None = None) -> Reading:
+        """(B, T) tokens, (B,) lengths -> Reading; padding changes nothing. `shift`: see Reader."""
+        outputs = self.reader(tokens, lengths, shift)
         outputs = F.dropout1d(outputs.transpose(1, 2), self.config.dropout / 2, self.training).transpose(1, 2)
         padding = torch.arange(tokens.size(1), device=tokens.device) >= lengths.to(tokens.device).unsqueeze(1)
         largest, places = outputs.masked_fill(padding.unsqueeze(2), float("-inf")).max(1)

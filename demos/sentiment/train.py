@@ -27,6 +27,7 @@ from core.checkpoint import load_tokenizer
 from core.errors import InputError
 from core.text import train_bpe_tokenizer
 from core.training import Loss, TrainingConfig, average_weights, best_precision, train
+from demos.sentiment.contrasts import contrasts
 from demos.sentiment.data import Batches, Corpus, Example, read_corpus, stream_chunks, token_ids
 from demos.sentiment.evaluate import calibrate, dev_scores
 from demos.sentiment.model import ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
@@ -98,24 +99,50 @@ def train_language(
 # --- classifier --------------------------------------------------------------------------------------------------
 
 
-def set_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
-    """-log of the probability that the class is one of those that the text may belong to."""
-    logits = model(batch["tokens"], batch["lengths"]).logits.float()
+def set_loss(model: nn.Module, batch: dict[str, Tensor], shift: Tensor | None = None) -> Tensor:
+    """-log of the probability that the class is one of those that the text may belong to, a mean over the texts."""
+    logits = model(batch["tokens"], batch["lengths"], shift).logits.float()
     allowed = logits.log_softmax(1).masked_fill(~batch["targets"], float("-inf"))
-    return Loss(-allowed.logsumexp(1).mean())
+    return -allowed.logsumexp(1).mean()
+
+
+class AdversarialLoss:
+    """`set_loss` of the texts as they are, then of embeddings moved where that loss grows fastest (Miyato et al. 2017).
+
+    size: how far a text is moved, as a share of a word vector's mean length; 0: not at all.
+    """
+
+    def __init__(self, size: float):
+        self.size = size
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
+        if not self.size:
+            return Loss(set_loss(model, batch))
+        weight = getattr(model, "module", model).reader.embedding.weight
+        shift = weight.new_zeros(*batch["tokens"].shape, weight.size(1)).requires_grad_()
+        distance = self.size * weight.detach().norm(dim=1).mean()
+        return Loss(set_loss(model, batch, shift), again=lambda: set_loss(model, batch, distance * uphill(shift)))
+
+
+def uphill(shift: Tensor) -> Tensor:
+    """The direction of the gradient of `shift` (B, T, E), of length 1 for each text."""
+    return F.normalize(shift.grad.flatten(1), dim=1, eps=1e-20).view_as(shift)
 
 
 def train_classifier(
     model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], config: TrainingConfig, folder: Path,
-    resume: bool, batch_size: int, longest: int = 320, limit: int | None = None,
+    resume: bool, batch_size: int, longest: int = 320, limit: int | None = None, adversary: float = 0.0,
+    extra: Sequence[Example] = (),
 ) -> list[dict]:  # fmt: skip
-    """Stage 2; returns the log. Texts are cut to `longest` tokens; `limit` keeps the first examples only."""
-    examples: list[Example] = [e for c in corpora for e in chain(c.train[:limit], c.phrases[:limit])]
+    """Stage 2; returns the log. Texts are cut to `longest` tokens; `limit` keeps the first examples only; `adversary`
+    is the size of an AdversarialLoss; `extra` examples join those of the corpora."""
+    examples: list[Example] = [e for c in corpora for e in chain(c.train[:limit], c.phrases[:limit])] + list(extra)
     ids = token_ids(tokenizer, [e.text for e in examples], longest)
     batches = Batches(ids, [e.classes for e in examples], len(model.config.class_names), batch_size, 32 * longest)
     loader = DataLoader(batches, batch_size=1, shuffle=True, collate_fn=lambda items: items[0])
     evaluate = partial(dev_scores, tokenizer=tokenizer, corpora=corpora)
-    return train(model, loader, set_loss, config, folder, evaluate, partial(save, tokenizer, folder), resume=resume)
+    loss, keep = AdversarialLoss(adversary), partial(save, tokenizer, folder)
+    return train(model, loader, loss, config, folder, evaluate, keep, resume=resume)
 
 
 def new_classifier(reader: ReaderConfig, language: str, corpora: Sequence[Corpus]) -> SentimentClassifier:
@@ -144,14 +171,13 @@ def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> 
 
 _RECIPE = r"""
 the shipped checkpoints:
-  python -m demos.sentiment train language --data sst imdb --epochs 1 --out runs/english-language
-  python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 2 \
-      --out runs/english
-  python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --out runs/korean-language
+  python -m demos.sentiment train language --data sst imdb --epochs 5 --out runs/english-language
+  python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 4 \
+      --longest 400 --out runs/english
+  python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 5 \
+      --out runs/korean-language
   python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best \
-      --epochs 3 --out runs/korean  # and again with --seed 2 --out runs/korean2
-  python -m demos.sentiment train average --data nsmc --language korean --start runs/korean/best runs/korean2/best \
-      --out runs/korean-average
+      --epochs 4 --adversary 0.5 --seed 2 --out runs/korean
 """
 
 _STAGES = {  # defaults of each stage
@@ -181,6 +207,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--units", choices=["letters", "jamo"], help="what subwords are made of (Korean: jamo)")
     parser.add_argument("--embed-dim", type=int, default=256)
     parser.add_argument("--hidden-size", type=int, default=320, help="of each direction")
+    parser.add_argument("--longest", type=int, default=320, help="tokens of a text to classify (default: %(default)s)")
+    parser.add_argument("--adversary", type=float, default=0.3,
+                        help="classify: how far texts are moved to make them hard (default: %(default)s)")  # fmt: skip
+    help_text = "classify: texts made from SST in which `not` and `but` decide (default: %(default)s)"
+    parser.add_argument("--contrasts", type=int, default=12_000, help=help_text)
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
     parser.add_argument("--seed", type=int, default=1)
 
@@ -213,7 +244,11 @@ def main(options: argparse.Namespace) -> None:
     model = new_classifier(reader, options.language, corpora)
     if start:
         model.reader.load_state_dict(start.reader.state_dict())
-    train_classifier(model, tokenizer, corpora, config, options.out, options.resume, options.batch_size or 128)
+    extra = [e for c in corpora if c.name == "SST" for e in contrasts(c, "train", options.contrasts)]
+    train_classifier(
+        model, tokenizer, corpora, config, options.out, options.resume, options.batch_size or 128, options.longest,
+        adversary=options.adversary, extra=extra,
+    )  # fmt: skip
     finish(SentimentClassifier.from_pretrained(options.out / "best"), tokenizer, corpora, options.out)
 
 

@@ -98,6 +98,9 @@ the shipped checkpoint (data: see its model card); interrupt at any time, contin
   python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --out runs/translation3 \
       --start runs/translation2/best --rounds 12 --round-pairs 36000 24000 --batch-tokens 1536 --bpe-dropout 0 \
       --schedule linear --learning-rate 1e-3 --dropout 0.15 --dev-sentences 100 --seed 7
+  python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --out runs/translation4 \
+      --start runs/translation3/best --rounds 11 --round-pairs 36000 26000 --batch-tokens 1536 --bpe-dropout 0 \
+      --schedule linear --learning-rate 1e-3 --dropout 0.15 --dev-sentences 100 --seed 11
 """
 
 _CONFIG = TrainingConfig(

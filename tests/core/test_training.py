@@ -200,6 +200,28 @@ def test_the_gradient_is_clipped_and_its_norm_logged(tmp_path, clip_norm):
     assert reached == pytest.approx(min(record["norm"], clip_norm), rel=1e-3)
 
 
+def test_what_a_loss_asks_again_adds_its_gradient(tmp_path):
+    """Asked once the first part has gone backwards; a loss of two equal parts has twice the gradient."""
+    seen = []
+
+    def twice(model: nn.Module, batch: list[Tensor], carry: None) -> Loss:
+        def again() -> Tensor:
+            seen.append(model[0].weight.grad is not None)
+            return squared_error(model, batch, None).value
+
+        return Loss(squared_error(model, batch, None).value, again=again)
+
+    config = TrainingConfig(epochs=1, log_every=1)
+    norms = []
+    for loss in (squared_error, twice):
+        model, loader = toy_model().eval(), toy_loader(batch_size=8 * STEPS)
+        model.train = lambda: None  # without dropout both parts are the same
+        (record,) = train(model, loader, loss, config, tmp_path)
+        norms.append(record["norm"])
+    assert seen == [True]
+    assert norms[1] == pytest.approx(2 * norms[0], rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("schedule", "shape"),
     [

@@ -12,10 +12,10 @@ from core.errors import InputError
 from core.metrics import expected_calibration_error
 from demos.sentiment import train
 from demos.sentiment.__main__ import main
-from demos.sentiment.data import Example, read_corpus
+from demos.sentiment.data import Example, padded, read_corpus
 from demos.sentiment.evaluate import calibrate, predict_logits, scores
-from demos.sentiment.model import ReviewLanguageModel, SentimentClassifier
-from demos.sentiment.train import new_classifier, new_tokenizer, set_loss
+from demos.sentiment.model import ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
+from demos.sentiment.train import AdversarialLoss, new_classifier, new_tokenizer, set_loss
 
 SMALL = ["--vocab-size", "200", "--embed-dim", "32", "--hidden-size", "32", "--precision", "no"]
 
@@ -103,11 +103,32 @@ def test_the_loss_is_that_of_the_set_of_classes_a_text_may_belong_to():
     expected = -(p[0, 0].log() + (p[1, 1] + p[1, 2]).log()) / 2
 
     class Answer(torch.nn.Module):
-        def forward(self, tokens, lengths):
+        def forward(self, tokens, lengths, shift):
             return type("Reading", (), {"logits": logits})
 
-    loss = set_loss(Answer(), {"tokens": None, "lengths": None, "targets": targets}, None)
-    torch.testing.assert_close(loss.value, expected)
+    value = set_loss(Answer(), {"tokens": None, "lengths": None, "targets": targets})
+    torch.testing.assert_close(value, expected)
+
+
+def test_the_adversary_moves_each_text_by_its_size_to_where_the_loss_is_larger():
+    torch.manual_seed(0)
+    model = SentimentClassifier(SentimentConfig(ReaderConfig(20, embed_dim=6, hidden_size=4))).eval()
+    batch = padded([[1, 5, 6, 7, 2], [1, 8, 2]]) | {"targets": torch.tensor([[True, False], [False, True]])}
+    loss = AdversarialLoss(0.3)(model, batch, None)
+    torch.testing.assert_close(loss.value, set_loss(model, batch))
+    loss.value.backward()
+    moved = []
+    model.reader.register_forward_pre_hook(lambda module, inputs: moved.append(inputs[2].detach()))
+    assert loss.again() > loss.value
+    length = model.reader.embedding.weight.norm(dim=1).mean().item()
+    torch.testing.assert_close(moved[0].flatten(1).norm(dim=1), torch.full((2,), 0.3 * length))
+    assert not moved[0][1, 3:].any()  # padding stays where it is
+
+
+def test_without_an_adversary_there_is_one_loss():
+    model = SentimentClassifier(SentimentConfig(ReaderConfig(20, embed_dim=6, hidden_size=4)))
+    batch = padded([[1, 5, 2]]) | {"targets": torch.tensor([[True, False]])}
+    assert AdversarialLoss(0.0)(model, batch, None).again is None
 
 
 @pytest.mark.parametrize(("units", "pieces"), [("letters", "letters"), ("jamo", "jamo")])

@@ -1,0 +1,107 @@
+"""Short texts in which "not" and "but" decide, made from SST, which holds too few for a network to learn them from.
+
+In SST's training sentences nobody says "not bad". But its words and sentences are rated, and what negation and contrast
+do to a rating is known: "not" turns it and weakens it, and of two clauses the one that "but" leads to counts (Socher et
+al. 2013, section 5.2). A fifth of the words, and all sentences of dev and test, stay out of what is made for training.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from demos.sentiment.data import FINE, Corpus, Example, polarity
+
+LONGEST = 12  # words of a clause
+HELD_OUT = 5  # every fifth adjective is for dev and test
+
+_SUBJECTS = (
+    "it", "this", "the film", "this film", "the movie", "this movie", "the plot", "the story", "the acting",
+    "the cast", "the script", "the ending", "the whole thing", "the second half", "the dialogue", "the book",
+)  # fmt: skip
+_PLAIN = (
+    "{a}", "{s} is {a}", "{s} was {a}", "{s} is so {a}", "not only {a} but also {b}", "nothing but {a}", "very {a}",
+)  # fmt: skip
+_NEGATED = (
+    "not {a}", "not {a} at all", "not so {a}", "{s} is not {a}", "{s} isn't {a}", "{s} was not {a}",
+    "{s} wasn't {a} at all", "{s} is not {a} at all", "{s} is never {a}", "{s} is anything but {a}",
+    "{s} is far from {a}", "{s} is hardly {a}", "{s} does not seem {a}", "{s} isn't {a} or {b}",
+    "I don't think {s} is {a}", "I can't say that {s} was {a}",
+)  # fmt: skip
+_CONTRASTED = (  # of words, then of clauses: the second decides
+    "{s} is {a}, but {b}", "I expected {s} to be {a}, but it is {b}", "I thought {s} would be {a}, but it was {b}",
+    "{s} starts out {a} and ends up {b}", "{s} looks {a}, yet it is {b}", "although {s} is {a}, it is {b}",
+)  # fmt: skip
+_CLAUSES = (
+    "{a}, but {b}", "{a} but {b}", "although {a}, {b}", "{b}, although {a}", "{b}, even though {a}", "{a}. Still, {b}",
+    "{a}; however, {b}",
+)  # fmt: skip
+_CUES = frozenset(["is", "are", "was", "were", "so", "too", "very", "really", "quite"])
+_NO_ADJECTIVES = frozenset(["not", "least", "below", "very", "simply", "absolutely", "care", "love"])
+
+
+def contrasts(corpus: Corpus, split: str, count: int, seed: int = 1) -> list[Example]:
+    """`count` made texts for one split of SST: plain, negated, contrasted words, contrasted clauses, a quarter each.
+
+    None where the corpus has too little to make them from.
+    """
+    rng = random.Random(f"{split} {seed}")
+    words = tuple(
+        [word for number, word in enumerate(side) if (number % HELD_OUT > 0) == (split == "train")]
+        for side in by_polarity(adjectives(corpus))
+    )
+    clauses = by_polarity([e for e in getattr(corpus, split) if len(e.text.split()) <= LONGEST])
+    if not (all(words) and all(clauses)):
+        return []
+    makers = (_plain, _negated, _contrasted, _of_clauses)
+    return [makers[n % 4](rng, clauses if n % 4 == 3 else words, rng.randrange(2)) for n in range(count)]
+
+
+def by_polarity(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """The negative and the positive ones."""
+    sides = [polarity(e.classes, len(FINE)) for e in examples]
+    negative, positive = ([e for e, s in zip(examples, sides, strict=True) if s == side] for side in (0, 1))
+    return negative, positive
+
+
+def adjectives(corpus: Corpus) -> list[Example]:
+    """The rated single words that the training sentences use as one says what something is: "is", "so", "too" ..."""
+    used: Counter[str] = Counter()
+    for example in corpus.train:
+        words = re.findall(r"[a-z']+|[.,]", example.text.lower())
+        following = zip(words, words[1:], words[2:], strict=False)
+        used.update(word for cue, word, after in following if cue in _CUES and after in (",", ".", "and", "but"))
+    rated = {p.text.lower(): Example(p.text.lower(), p.classes) for p in corpus.phrases if p.text.isalpha()}
+    return [rated[word] for word in sorted(rated) if used[word] and word not in _NO_ADJECTIVES]
+
+
+Sides = Sequence[Sequence[Example]]  # negative, positive
+
+
+def _plain(rng: random.Random, words: Sides, side: int) -> Example:
+    a, b = rng.choice(words[side]), rng.choice(words[side])
+    return Example(_fill(rng, _PLAIN, a, b), a.classes)
+
+
+def _negated(rng: random.Random, words: Sides, side: int) -> Example:
+    a, b = rng.choice(words[side]), rng.choice(words[side])
+    return Example(_fill(rng, _NEGATED, a, b), (1,) if side else (3,))
+
+
+def _contrasted(rng: random.Random, words: Sides, side: int) -> Example:
+    a, b = rng.choice(words[1 - side]), rng.choice(words[side])
+    return Example(_fill(rng, _CONTRASTED, a, b), (3, 4) if side else (0, 1))
+
+
+def _of_clauses(rng: random.Random, clauses: Sides, side: int) -> Example:
+    a, b = rng.choice(clauses[1 - side]), rng.choice(clauses[side])
+    return Example(_fill(rng, _CLAUSES, a, b), (3, 4) if side else (0, 1))
+
+
+def _fill(rng: random.Random, templates: Sequence[str], a: Example, b: Example) -> str:
+    text = rng.choice(templates).format(s=rng.choice(_SUBJECTS), a=_clause(a.text), b=_clause(b.text))
+    return text + rng.choice(("", ".", ".", "!"))
+
+
+def _clause(text: str) -> str:
+    return text.rstrip(" .!?")
