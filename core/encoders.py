@@ -146,9 +146,10 @@ def _lite_state_dict(name: str, target: dict[str, Tensor]) -> dict[str, Tensor]:
     try:
         state = torch.load(model_file.get_model_file_path(), map_location="cpu", weights_only=True)
         tensors = list(state.values())
+        shapes = [tensor.shape for tensor in tensors]
     except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
         raise ModelError(f"The file of the package {package} cannot be read: reinstall it.") from error
-    if [t.shape for t in tensors] != [t.shape for t in target.values()]:
+    if shapes != [tensor.shape for tensor in target.values()]:
         raise ModelError(f"The file of the package {package} does not hold the weights of {name}: reinstall it.")
     return dict(zip(target, tensors, strict=True))
 

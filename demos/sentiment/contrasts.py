@@ -2,15 +2,19 @@
 
 In SST's training sentences nobody says "not bad". But its words and sentences are rated, and what negation and contrast
 do to a rating is known: "not" turns it and weakens it, and of two clauses the one that "but" leads to counts (Socher et
-al. 2013, section 5.2). A fifth of the words, and all sentences of dev and test, stay out of what is made for training.
+al. 2013, sections 5.3 and 5.4). A fifth of the words, and all sentences of dev and test, stay out of what is made for
+training.
 """
 
 import random
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 from demos.sentiment.data import FINE, Corpus, Example, polarity
+
+Sides = Sequence[Sequence[Example]]  # the negative and the positive ones
 
 LONGEST = 12  # words of a clause
 HELD_OUT = 5  # every fifth adjective is for dev and test
@@ -53,8 +57,9 @@ def contrasts(corpus: Corpus, split: str, count: int, seed: int = 1) -> list[Exa
     clauses = by_polarity([e for e in getattr(corpus, split) if len(e.text.split()) <= LONGEST])
     if not (all(words) and all(clauses)):
         return []
-    makers = (_plain, _negated, _contrasted, _of_clauses)
-    return [makers[n % 4](rng, clauses if n % 4 == 3 else words, rng.randrange(2)) for n in range(count)]
+    kinds = ((_plain, _PLAIN, words), (_negated, _NEGATED, words), (_contrasted, _CONTRASTED, words),
+             (_contrasted, _CLAUSES, clauses))  # fmt: skip
+    return [maker(rng, templates, sides, rng.randrange(2)) for maker, templates, sides in islice(cycle(kinds), count)]
 
 
 def by_polarity(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
@@ -75,27 +80,19 @@ def adjectives(corpus: Corpus) -> list[Example]:
     return [rated[word] for word in sorted(rated) if used[word] and word not in _NO_ADJECTIVES]
 
 
-Sides = Sequence[Sequence[Example]]  # negative, positive
+def _plain(rng: random.Random, templates: Sequence[str], sides: Sides, side: int) -> Example:
+    a, b = rng.choice(sides[side]), rng.choice(sides[side])
+    return Example(_fill(rng, templates, a, b), a.classes)
 
 
-def _plain(rng: random.Random, words: Sides, side: int) -> Example:
-    a, b = rng.choice(words[side]), rng.choice(words[side])
-    return Example(_fill(rng, _PLAIN, a, b), a.classes)
+def _negated(rng: random.Random, templates: Sequence[str], sides: Sides, side: int) -> Example:
+    a, b = rng.choice(sides[side]), rng.choice(sides[side])
+    return Example(_fill(rng, templates, a, b), (1,) if side else (3,))
 
 
-def _negated(rng: random.Random, words: Sides, side: int) -> Example:
-    a, b = rng.choice(words[side]), rng.choice(words[side])
-    return Example(_fill(rng, _NEGATED, a, b), (1,) if side else (3,))
-
-
-def _contrasted(rng: random.Random, words: Sides, side: int) -> Example:
-    a, b = rng.choice(words[1 - side]), rng.choice(words[side])
-    return Example(_fill(rng, _CONTRASTED, a, b), (3, 4) if side else (0, 1))
-
-
-def _of_clauses(rng: random.Random, clauses: Sides, side: int) -> Example:
-    a, b = rng.choice(clauses[1 - side]), rng.choice(clauses[side])
-    return Example(_fill(rng, _CLAUSES, a, b), (3, 4) if side else (0, 1))
+def _contrasted(rng: random.Random, templates: Sequence[str], sides: Sides, side: int) -> Example:
+    a, b = rng.choice(sides[1 - side]), rng.choice(sides[side])
+    return Example(_fill(rng, templates, a, b), (3, 4) if side else (0, 1))
 
 
 def _fill(rng: random.Random, templates: Sequence[str], a: Example, b: Example) -> str:

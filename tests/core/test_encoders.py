@@ -162,10 +162,15 @@ def use_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package.__name__, package)
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "no tensors", "code"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "no tensors", "numbers", "code"])
 def test_a_package_whose_file_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage) -> None:
     file = tmp_path / "weights.pt"
-    torch.save({"no tensors": [1, 2], "code": {"weight": Path("x")}}.get(damage, {"w": torch.zeros(3)}), file)
+    torch.save(
+        {"no tensors": [1, 2], "numbers": {"weight": 3}, "code": {"weight": Path("x")}}.get(
+            damage, {"w": torch.zeros(3)}
+        ),
+        file,
+    )
     if damage in ("empty", "text", "truncated"):
         file.write_bytes({"empty": b"", "text": b"no weights", "truncated": file.read_bytes()[:-300]}[damage])
     if damage == "missing":
