@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from core.activated_convolution import activated
 from core.errors import ModelError
 from core.torchvision_import import import_torchvision
 
@@ -102,8 +103,9 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     last_name, last = "", None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and isinstance(last, nn.Conv2d):
-            setattr(module, last_name, fuse_conv_bn_eval(last, child))
-            setattr(module, name, getattr(child, "act", nn.Identity()))  # timm's batch norm brings the activation
+            activation = getattr(child, "act", nn.Identity())  # timm's batch norm brings the activation
+            setattr(module, last_name, activated(fuse_conv_bn_eval(last, child), activation))
+            setattr(module, name, nn.Identity())
         else:
             fold_batch_norm(child)
         last_name, last = name, child
