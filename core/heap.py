@@ -3,7 +3,7 @@
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8  # parameters of mallopt(3)
 
 
 def keep_freed_memory() -> None:
@@ -15,8 +15,10 @@ def keep_freed_memory() -> None:
 
 def share_heaps() -> None:
     """For servers: two heaps for all threads. Each thread's own would keep what that thread once needed, and requests
-    come on many."""
+    come on many. And large blocks go back to the system at once: by default glibc soon takes them, too, from the heaps,
+    which then grow whenever requests come in a new order."""
     _set(_ARENA_MAX, 2)
+    _set(_MMAP_THRESHOLD, 2**20)
 
 
 def _set(parameter: int, value: int) -> None:
