@@ -23,13 +23,16 @@ _SUBJECTS = (
     "it", "this", "the film", "this film", "the movie", "this movie", "the plot", "the story", "the acting",
     "the cast", "the script", "the ending", "the whole thing", "the second half", "the dialogue", "the book",
 )  # fmt: skip
-_PLAIN = (
+_PLAIN = (  # the last five, too: here "never" and "not" only stress the word
     "{a}", "{s} is {a}", "{s} was {a}", "{s} is so {a}", "not only {a} but also {b}", "nothing but {a}", "very {a}",
+    "I have never been so {a}", "I've never seen anything so {a}", "never was {s} more {a}",
+    "{s} could not be more {a}", "{s} couldn't be more {a}",
 )  # fmt: skip
 _NEGATED = (
     "not {a}", "not {a} at all", "not so {a}", "{s} is not {a}", "{s} isn't {a}", "{s} was not {a}",
     "{s} wasn't {a} at all", "{s} is not {a} at all", "{s} is never {a}", "{s} is anything but {a}",
     "{s} is far from {a}", "{s} is hardly {a}", "{s} does not seem {a}", "{s} isn't {a} or {b}",
+    "{s} could not be less {a}", "{s} was never once {a}",
     "I don't think {s} is {a}", "I can't say that {s} was {a}",
 )  # fmt: skip
 _CONTRASTED = (  # of words, then of clauses: the second decides
