@@ -1,4 +1,4 @@
-"""Command line: python -m demos.translation [predict] TEXT_OR_FILE ... --from en --to de, train, evaluate."""
+"""Command line: python -m demos.translation [predict] TEXT_OR_FILE ... --from en --to de, train, evaluate, captions."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 from core.bulk import Answer, open_lines, read_requests, write_answers
 from core.errors import InputError, UnrolledError
 
-COMMANDS = ("predict", "train", "evaluate")
+COMMANDS = ("predict", "train", "evaluate", "captions")
 FIELDS, OPTIONS = ("text", "source", "target"), ("beam_size", "length_penalty")
 _FILES = (".txt", ".en", ".de", ".fr", ".cs", ".tsv", ".csv", ".md")  # endings that no sentence has
 
@@ -40,6 +40,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="translate sentences (may be left out)")
     train = commands.add_parser("train", help="train the network")
     evaluate = commands.add_parser("evaluate", help="measure the network as published")
+    captions = commands.add_parser("captions", help="translate Flickr8k's captions, to train on")
     if command == "predict":
         _add_predict_arguments(predict)
     elif command == "train":
@@ -52,6 +53,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
         module.add_arguments(evaluate)
         evaluate.set_defaults(run=module.main)
+    elif command == "captions":
+        from demos.translation import captions as module
+
+        module.add_arguments(captions)
+        captions.set_defaults(run=module.main)
     return parser
 
 

@@ -26,7 +26,13 @@ PAIRS = (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"), ("en", "cs"), (
 COPY = "\ue000"  # stands for a word that is to be copied; a private-use character, so nobody's text has it
 TAGS = tuple(f"<from-{code}>" for code in LANGUAGES) + tuple(f"<to-{code}>" for code in LANGUAGES)
 
-MULTI30K_SPLITS = {"train": "train", "dev": "val", "test2016": "test_2016_flickr", "test2017": "test_2017_flickr"}
+MULTI30K_SPLITS = {
+    "train": "train",
+    "dev": "val",
+    "test2016": "test_2016_flickr",
+    "test2017": "test_2017_flickr",
+    "captions": "captions",  # not Multi30k's own: demos.translation.captions writes them
+}
 TATOEBA_TEST, TATOEBA_DEV = 2000, 1000  # English sentences
 
 _REPLACED = str.maketrans({"’": "'", "‘": "'", "\u200b": None, "\xad": None, COPY: None})
@@ -129,18 +135,18 @@ def read_tatoeba(file: Path) -> Tatoeba:
         raise InputError(f"{file} holds only {len(english)} English sentences: name Tatoeba's fra.txt (or fra.txt.gz).")
     split_of = dict.fromkeys(english[:TATOEBA_TEST], "test")
     split_of |= dict.fromkeys(english[TATOEBA_TEST : TATOEBA_TEST + TATOEBA_DEV], "dev")
-    held_out = {_letters(text) for en, fr in pairs if en in split_of for text in (en, fr)}
+    held_out = {letters(text) for en, fr in pairs if en in split_of for text in (en, fr)}
     parts: dict[str, list] = {"train": [], "dev": [], "test": []}
     for en, fr in pairs:
         if en in split_of:
             parts[split_of[en]].append((en, fr))
-        elif not {_letters(en), _letters(fr)} & held_out:
+        elif not {letters(en), letters(fr)} & held_out:
             parts["train"].append((en, fr))
     return Tatoeba(**parts)
 
 
-def _letters(text: str) -> str:
-    """What makes two sentences the same here."""
+def letters(text: str) -> str:
+    """What makes two sentences the same: words without case and punctuation."""
     return " ".join(_WORD.findall(normalise(text).casefold()))
 
 

@@ -120,6 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=_CONFIG.epochs, help=help_text)
     parser.add_argument("--round-pairs", type=int, nargs=2, default=[36000, 20000], metavar=("MULTI30K", "TATOEBA"),
                         help="sentence pairs between two evaluations (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--captions", type=Path, help="folder that `captions` wrote: more sentences like Multi30k's")
+    parser.add_argument("--round-captions", type=int, default=14000, help="pairs of these between two evaluations")
     parser.add_argument("--learning-rate", type=float, default=_CONFIG.learning_rate)
     parser.add_argument("--schedule", choices=["inverse_sqrt", "linear", "cosine"], default=_CONFIG.schedule)
     parser.add_argument("--dropout", type=float, default=0.3)
@@ -134,13 +136,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Train one network for all directions."""
-    if options.rounds < 0 or min(options.round_pairs) < 0 or not sum(options.round_pairs):
+    if options.rounds < 0 or min(*options.round_pairs, options.round_captions) < 0 or not sum(options.round_pairs):
         raise InputError("Give no negative number, and at least one sentence pair a round (--rounds, --round-pairs).")
     corpora, shares = [multi30k_pairs(options.multi30k, "train")], options.round_pairs[:1]
     tatoeba = None
     if options.tatoeba:
         tatoeba = read_tatoeba(options.tatoeba)
         corpora, shares = [*corpora, tatoeba.pairs()], options.round_pairs
+    if options.captions:
+        corpora, shares = [*corpora, multi30k_pairs(options.captions, "captions")], [*shares, options.round_captions]
     everything = [pair for corpus in corpora for pair in corpus]
     set_seed(options.seed)
     best = options.out / "best"
