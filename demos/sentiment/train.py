@@ -171,7 +171,8 @@ def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> 
 
 _RECIPE = r"""
 the shipped checkpoints:
-  python -m demos.sentiment train language --data sst imdb --epochs 5 --out runs/english-language
+  python -m demos.sentiment train language --data sst imdb --epochs 5 --hidden-size 448 \
+      --out runs/english-language
   python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 4 \
       --longest 400 --out runs/english
   python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 5 \
