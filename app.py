@@ -76,7 +76,7 @@ def launch(page: gr.Blocks, host: str | None = None, port: int | None = None) ->
         css_paths=Path(__file__).parent / "demos" / "style.css",
         max_file_size=MAX_UPLOAD,
         show_error=True,
-        max_threads=8,
+        max_threads=8,  # one network works at a time, and every thread that ever ran one keeps memory of its own
         mcp_server=True,
         ssr_mode=False,  # would need Node.js
         prevent_thread_lock=True,

@@ -9,7 +9,6 @@ photo's other captions are used only where Multi30k trains on that photo: none o
 
 import argparse
 import re
-from collections import defaultdict
 from pathlib import Path
 
 from tqdm import tqdm
@@ -69,12 +68,12 @@ def main(options: argparse.Namespace) -> None:
     settings = TranslationOptions(options.beam_size)
     captions = unused_captions(options.flickr8k, options.multi30k)[: options.limit]
     predictor = TranslationPredictor.from_pretrained(options.checkpoint)
-    lines = defaultdict(list)
+    texts = {"en": captions}
     for language in options.languages:
         requests = ((caption, "en", language) for caption in captions)
         results = tqdm(predictor.stream(requests, settings), language, len(captions), unit="caption")
         # A caption that cannot be translated leaves an empty line, which training skips.
-        lines[language] = [" ".join(getattr(result, "text", "").split()) for result in results]
+        texts[language] = [" ".join(getattr(result, "text", "").split()) for result in results]
     options.out.mkdir(parents=True, exist_ok=True)
-    for language, texts in {"en": captions, **lines}.items():
-        (options.out / f"captions.{language}").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    for language, lines in texts.items():
+        (options.out / f"captions.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
