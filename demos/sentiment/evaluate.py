@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from core.errors import InputError
 from core.metrics import accuracy, expected_calibration_error, precision_recall_f1
 from demos.sentiment.contrasts import contrasts
 from demos.sentiment.data import Corpus, Example, batches_by_length, padded, polarity, read_corpus, token_ids
@@ -80,17 +81,23 @@ def dev_scores(
 
 def calibrate(model: SentimentClassifier, tokenizer: PreTrainedTokenizerFast, corpora: Sequence[Corpus]) -> float:
     """The temperature with the least loss on the dev sets, each counting alike (Guo et al. 2017)."""
+    logits = [predict_logits(model, tokenizer, [e.text for e in corpus.dev]) for corpus in corpora]
+    temperature, _ = best_temperature(logits, corpora)
+    return temperature
+
+
+def best_temperature(logits: Sequence[Tensor], corpora: Sequence[Corpus]) -> tuple[float, float]:
+    """The same, given the logits of each dev set; and that loss."""
     temperatures = torch.logspace(-0.7, 0.7, 141)
     loss = torch.zeros_like(temperatures)
-    for corpus in corpora:
-        logits = predict_logits(model, tokenizer, [e.text for e in corpus.dev])
-        allowed = torch.zeros_like(logits, dtype=torch.bool)
+    for each, corpus in zip(logits, corpora, strict=True):
+        allowed = torch.zeros_like(each, dtype=torch.bool)
         for row, example in enumerate(corpus.dev):
             allowed[row, list(example.classes)] = True
         for place, temperature in enumerate(temperatures.tolist()):
-            logprobs = (logits / temperature).log_softmax(1).masked_fill(~allowed, float("-inf"))
+            logprobs = (each / temperature).log_softmax(1).masked_fill(~allowed, float("-inf"))
             loss[place] -= logprobs.logsumexp(1).mean()
-    return round(temperatures[loss.argmin()].item(), 3)
+    return round(temperatures[loss.argmin()].item(), 3), loss.min().item()
 
 
 # --- command line ------------------------------------------------------------------------------------------------
@@ -101,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of SST, IMDB or NSMC")
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's for the language)")
+    parser.add_argument("--no-votes", action="store_true", help="the recurrent network without votes of phrases")
     parser.add_argument("--save", action="store_true", help="also write the figures to the checkpoint's metrics.json")
 
 
@@ -112,6 +120,10 @@ def main(options: argparse.Namespace) -> None:
     folder = Path(options.checkpoint or checkpoint_of("korean" if corpus.name == "NSMC" else "english"))
     predictor = SentimentPredictor.from_pretrained(folder)
     (model, tokenizer) = next(iter(predictor.networks.values()))
+    if options.no_votes and options.save:
+        raise InputError("--save keeps the figures of the whole network: leave --no-votes out.")
+    if options.no_votes:
+        model.votes = None
     sets = {corpus.name: getattr(corpus, options.split)}
     if corpus.name == "SST" and (made := contrasts(corpus, options.split, CONTRASTS)):
         sets["SST, made contrasts"] = made

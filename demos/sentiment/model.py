@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from core.checkpoint import Checkpoint
 from core.recurrent import RecurrentStack, reverse
+from demos.sentiment.phrases import PhraseVotes
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class SentimentConfig:
     dropout: float = 0.4  # before and after pooling
     max_tokens: int = 1024  # of longer texts the middle is left out
     temperature: float = 1.0  # the logits are divided by it (Guo et al. 2017)
+    votes: int = 0  # entries of a table of phrases that vote too; 0: none
 
 
 class Reading(NamedTuple):
@@ -130,10 +132,11 @@ class Reading(NamedTuple):
     outputs: Tensor  # (B, T, D) features of each step; at padding, anything
     places: Tensor  # (B, D) the step that each feature's largest value comes from
     attention: Tensor  # (B, T) sums to 1, 0 at padding
+    votes: Tensor | None = None  # (B, T) what phrases add to the log-odds of the better half of the classes
 
 
 class SentimentClassifier(nn.Module, Checkpoint):
-    """Reader -> max pooling and attention pooling side by side -> one linear layer."""
+    """Reader -> max pooling and attention pooling side by side -> one linear layer; phrases may vote beside it."""
 
     Config = SentimentConfig
 
@@ -144,6 +147,7 @@ class SentimentClassifier(nn.Module, Checkpoint):
         self.attention = nn.Linear(self.reader.output_size, 1)
         self.classes = nn.Linear(2 * self.reader.output_size, len(config.class_names))
         self.dropout = nn.Dropout(config.dropout)
+        self.votes = PhraseVotes(config.votes) if config.votes else None
 
     def forward(self, tokens: Tensor, lengths: Tensor, shift: Tensor | None = None) -> Reading:
         """(B, T) tokens, (B,) lengths -> Reading; padding changes nothing. `shift`: see Reader."""
@@ -155,14 +159,23 @@ class SentimentClassifier(nn.Module, Checkpoint):
         attention = scores.softmax(1)
         mean = (attention.unsqueeze(1) @ outputs).squeeze(1)
         logits = self.classes(self.dropout(torch.cat([largest, mean], 1)))
-        return Reading(logits, outputs, places, attention)
+        if self.votes is None:
+            return Reading(logits, outputs, places, attention)
+        votes = self.votes(tokens, lengths)
+        return Reading(logits + votes.sum(1, keepdim=True) * self.stance(), outputs, places, attention, votes)
+
+    def stance(self) -> Tensor:
+        """(C,) -1/2 for the worse half of the classes, 1/2 for the better: where votes move the logits."""
+        classes = torch.arange(self.classes.out_features, device=self.classes.weight.device)
+        return (classes - classes.float().mean()).sign() / 2
 
     def shares(self, reading: Reading, direction: Tensor) -> Tensor:
         """How much each step gives to direction (B, C) @ logits: (B, T), which sums to all but the bias.
 
-        Both poolings and the linear layer only add up, so each feature's part goes back to the steps it came from.
+        Both poolings, the linear layer and votes only add up, so each part goes back to the step it came from.
         """
         to_largest, to_mean = (direction @ self.classes.weight).chunk(2, 1)  # (B, D) each
         largest = reading.outputs.gather(1, reading.places.unsqueeze(1)).squeeze(1)
         by_mean = reading.attention * (reading.outputs @ to_mean.unsqueeze(2)).squeeze(2)
-        return by_mean.scatter_add(1, reading.places, to_largest * largest)
+        shares = by_mean.scatter_add(1, reading.places, to_largest * largest)
+        return shares if reading.votes is None else shares + reading.votes * (direction @ self.stance()).unsqueeze(1)

@@ -3,6 +3,7 @@
     language   a language model of the reviews, forwards and backwards, without their labels (Dai and Le 2015)
     classify   the classifier, from the language model's embeddings and recurrent weights
     average    the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
+    votes      words and phrases that vote beside the classifier (Mesnil et al. 2015)
 
 `python -m demos.sentiment train --help` gives the exact commands behind the shipped checkpoints.
 """
@@ -31,6 +32,7 @@ from demos.sentiment.contrasts import contrasts
 from demos.sentiment.data import Batches, Corpus, Example, read_corpus, stream_chunks, token_ids
 from demos.sentiment.evaluate import calibrate, dev_scores
 from demos.sentiment.model import ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
+from demos.sentiment.train_votes import with_votes
 
 CHUNK = 128  # tokens that a language model reads at a time
 NEGATIVES = 1024  # other tokens that the right one is told from
@@ -175,16 +177,20 @@ the shipped checkpoints:
       --out runs/english-language
   python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 4 \
       --longest 400 --out runs/english
-  python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 5 \
-      --out runs/korean-language
+  python -m demos.sentiment train votes --data sst imdb --start runs/english/best --out runs/english-votes
+  python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 6 \
+      --hidden-size 448 --out runs/korean-language
   python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best \
       --epochs 4 --adversary 0.5 --seed 2 --out runs/korean
+  python -m demos.sentiment train votes --data nsmc --start runs/korean/best --out runs/korean-votes
 """
 
 _STAGES = {  # defaults of each stage
     "language": TrainingConfig(epochs=2, learning_rate=1e-3, warmup_steps=100, patience=99),
     "classify": TrainingConfig(epochs=4, learning_rate=1e-3, weight_decay=0.01, average=0.998, patience=2),
 }
+
+_FINISHING = ("average", "votes")  # stages that start from classifiers
 
 _DROPOUT = {  # a language model of a few epochs sees hardly anything twice; the classifier does
     "language": {"word_dropout": 0.0, "input_dropout": 0.1, "weight_dropout": 0.0},
@@ -195,10 +201,11 @@ _DROPOUT = {  # a language model of a few epochs sees hardly anything twice; the
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
-    parser.add_argument("stage", choices=[*_STAGES, "average"])
+    parser.add_argument("stage", choices=[*_STAGES, *_FINISHING])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of SST, IMDB or NSMC")
     parser.add_argument("--language", choices=["english", "korean"], default="english")
-    parser.add_argument("--start", type=Path, nargs="+", help="language model to start from; average: classifiers")
+    parser.add_argument("--start", type=Path, nargs="+",
+                        help="language model to start from; average, votes: classifiers")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)
@@ -213,6 +220,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="classify: how far texts are moved to make them hard (default: %(default)s)")  # fmt: skip
     help_text = "classify: texts made from SST in which `not` and `but` decide (default: %(default)s)"
     parser.add_argument("--contrasts", type=int, default=12_000, help=help_text)
+    parser.add_argument("--votes", type=int, default=2**20, help="votes: entries of the table (default: %(default)s)")
+    parser.add_argument("--penalty", type=float, default=5.0, help="votes: on their weights (default: %(default)s)")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
     parser.add_argument("--seed", type=int, default=1)
 
@@ -221,11 +230,14 @@ def main(options: argparse.Namespace) -> None:
     """Run one stage."""
     corpora = [read_corpus(root) for root in options.data]
     set_seed(options.seed)
-    if options.stage == "average":
+    if options.stage in _FINISHING:
         if not options.start:
-            raise InputError("The stage `average` needs checkpoints: name them with --start.")
+            raise InputError(f"The stage `{options.stage}` needs checkpoints: name them with --start.")
+        tokenizer = load_tokenizer(options.start[0])
         model = average_weights([SentimentClassifier.from_pretrained(folder) for folder in options.start])
-        finish(model, load_tokenizer(options.start[0]), corpora, options.out)
+        if options.stage == "votes":
+            model = with_votes(model, tokenizer, corpora, options.votes, options.penalty)
+        finish(model, tokenizer, corpora, options.out)
         return
     dropout = _DROPOUT[options.stage]
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}

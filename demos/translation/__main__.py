@@ -11,7 +11,7 @@ from core.bulk import Answer, open_lines, read_requests, write_answers
 from core.errors import InputError, UnrolledError
 
 COMMANDS = ("predict", "train", "evaluate", "captions")
-FIELDS, OPTIONS = ("text", "source", "target"), ("beam_size", "length_penalty")
+FIELDS, OPTIONS = ("text", "source", "target"), ("beam_size", "length_penalty", "channel_weight")
 _FILES = (".txt", ".en", ".de", ".fr", ".cs", ".tsv", ".csv", ".md")  # endings that no sentence has
 
 
@@ -73,6 +73,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=512, help="lines at a time (default: %(default)s)")
     parser.add_argument("--beam-size", type=int, help="default: 5")
     parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per token")
+    parser.add_argument("--channel-weight", type=float, help="of translating back, when ranking; 0 leaves it out")
     parser.set_defaults(run=_predict)
 
 

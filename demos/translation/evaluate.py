@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="only the first so many sentences of each set")
     parser.add_argument("--beam-size", type=int, nargs="+", default=[TranslationOptions.beam_size])
     parser.add_argument("--length-penalty", type=float, nargs="+", default=[TranslationOptions.length_penalty])
+    parser.add_argument("--channel-weight", type=float, nargs="+", default=[TranslationOptions.channel_weight])
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
     parser.add_argument("--save", action="store_true", help="also write the figures to the checkpoint's metrics.json")
 
@@ -83,7 +85,8 @@ def main(options: argparse.Namespace) -> None:
     if not sets:
         raise InputError("Name the sentences to evaluate on: --multi30k FOLDER, --tatoeba FILE, or both.")
     predictor = TranslationPredictor.from_pretrained(options.checkpoint)
-    settings = [TranslationOptions(size, alpha) for size in options.beam_size for alpha in options.length_penalty]
+    chosen = product(options.beam_size, options.length_penalty, options.channel_weight)
+    settings = [TranslationOptions(*values) for values in chosen]
     quiet = not sys.stderr.isatty()
     for (data, split, pair), items in tqdm(sets.items(), unit="set", disable=quiet):
         items = items[: options.limit]
@@ -98,6 +101,7 @@ def main(options: argparse.Namespace) -> None:
                 "sentences": len(items),
                 "beam_size": setting.beam_size,
                 "length_penalty": setting.length_penalty,
+                "channel_weight": setting.channel_weight,
                 "BLEU": round(score.value, 2),
                 "chrF": round(letters.value, 2),
                 "BLEU signature": score.signature,
@@ -112,7 +116,7 @@ def _report(record: dict[str, Any], options: argparse.Namespace) -> None:
         return
     file = Path(options.checkpoint or checkpoint_folder("translation")) / "metrics.json"
     content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
-    keys = ("data", "split", "direction", "sentences", "beam_size", "length_penalty")
+    keys = ("data", "split", "direction", "sentences", "beam_size", "length_penalty", "channel_weight")
     kept = [e for e in content["evaluations"] if any(e.get(key) != record[key] for key in keys)]
     content["evaluations"] = [*kept, record]
     file.write_text(json.dumps(content, indent=2) + "\n")

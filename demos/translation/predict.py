@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import unescape
 from itertools import islice
@@ -17,11 +17,13 @@ from transformers import PreTrainedTokenizerFast
 from core.checkpoint import checkpoint_folder, load_tokenizer
 from core.errors import InputError
 from core.media import clean_text
-from core.search import Beam, BeamStep, Hypothesis, beam_search, beam_trace
+from core.search import Beam, Hypothesis, beam_search, beam_trace
 from core.text import EOS, pad
 from demos.translation.alignment import Alignment, align
+from demos.translation.channel import channel_logprobs, way_back
 from demos.translation.data import COPY, LANGUAGES, encode_sources
 from demos.translation.model import Translator
+from demos.translation.results import BeamTrace, Token, Translation, TranslationResult
 from demos.translation.text import Source, prepare, split_sentences
 
 MAX_TEXT = 100_000  # characters at once
@@ -33,13 +35,19 @@ Pair = tuple[str, str]  # source and target language
 
 @dataclass(frozen=True)
 class TranslationOptions:
-    """How to search. Raises InputError for values that make no sense."""
+    """How to search, and what ranks what was found. Raises InputError for values that make no sense.
+
+    A translation's score is logprob / length ** alpha + channel_weight * channel_logprob / source's length ** alpha.
+    """
 
     beam_size: int = 5  # 1 to 20
-    length_penalty: float = 1.0  # alpha: rank by logprob / length ** alpha; the dev set chose it
+    length_penalty: float = 1.0  # alpha; the dev set chose it
+    channel_weight: float = 0.25  # 0 to 5; 0: nothing is translated back
 
     def __post_init__(self) -> None:
-        for name, low, high, kinds in (("beam_size", 1, 20, int), ("length_penalty", 0, 5, (int, float))):
+        number = (int, float)
+        ranges = (("beam_size", 1, 20, int), ("length_penalty", 0, 5, number), ("channel_weight", 0, 5, number))
+        for name, low, high, kinds in ranges:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 kind = "a whole number" if kinds is int else "a number"
@@ -48,68 +56,6 @@ class TranslationOptions:
     def beam(self) -> Beam:
         """The same for the search."""
         return Beam(self.beam_size, self.length_penalty, max_length=MAX_TOKENS, early=True)
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of a translation, a word or part of one; the last is "<eos>"."""
-
-    text: str
-    logprob: float
-
-
-@dataclass(frozen=True)
-class Translation:
-    """One translation of a text: the joined translations of its sentences."""
-
-    text: str
-    logprob: float
-    tokens: tuple[Token, ...]
-    alignments: tuple[Alignment, ...] = field(default=(), repr=False)  # one per sentence
-
-
-@dataclass(frozen=True)
-class TranslationResult:
-    """Translations of one text, best first. Of several sentences, the n-th consists of the n-th best of each."""
-
-    text: str
-    logprob: float
-    hypotheses: tuple[Translation, ...]
-    seconds: float
-
-    @property
-    def attention(self) -> tuple[Alignment, ...]:
-        """The alignment of the best translation, sentence by sentence."""
-        return self.hypotheses[0].alignments
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        hypotheses = [
-            {
-                "text": each.text,
-                "logprob": each.logprob,
-                "tokens": [{"text": token.text, "logprob": token.logprob} for token in each.tokens],
-            }
-            for each in self.hypotheses
-        ]
-        attention = [alignment.to_dict() for alignment in self.attention]
-        return {
-            "text": self.text,
-            "logprob": self.logprob,
-            "hypotheses": hypotheses,
-            "attention": attention,
-            "seconds": self.seconds,
-        }
-
-
-@dataclass(frozen=True)
-class BeamTrace:
-    """The beam as it grew over a sentence."""
-
-    sentence: str
-    steps: tuple[BeamStep, ...]
-    words: tuple[tuple[str, ...], ...]  # (steps, k) the last token of each beam
-    best: str
 
 
 class TranslationPredictor:
@@ -150,12 +96,12 @@ class TranslationPredictor:
 
         A text that cannot be translated yields its error. `seconds` is the text's share of its batch.
         """
-        beam, requests = (options or TranslationOptions()).beam(), iter(requests)
+        options, requests = options or TranslationOptions(), iter(requests)
         while batch := list(islice(requests, batch_size)):
             start = time.perf_counter()
             texts = [self._read(*request) for request in batch]
             jobs = [(s, t.pair) for t in texts if isinstance(t, _Text) for line in t.lines for s in line]
-            found = iter(self._translate(jobs, beam))
+            found = iter(self._translate(jobs, options))
             results = [t if isinstance(t, InputError) else t.join(found) for t in texts]
             seconds = round((time.perf_counter() - start) / len(batch), 4)
             for result in results:
@@ -211,13 +157,16 @@ class TranslationPredictor:
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def _translate(self, jobs: Sequence[tuple[Source, Pair]], beam: Beam) -> list[list[Translation]]:
+    def _translate(self, jobs: Sequence[tuple[Source, Pair]], options: TranslationOptions) -> list[list[Translation]]:
         """The n best translations of each sentence."""
         ids = encode_sources(self.tokenizer, [s.text for s, _ in jobs], [pair for _, pair in jobs])
         real = [n for n, (sentence, _) in enumerate(jobs) if not sentence.only_copies]
-        found = self._search({n: (ids[n], jobs[n][1][1]) for n in real}, beam)
+        found = self._search({n: (ids[n], jobs[n][1][1]) for n in real}, options.beam())
+        channel = {}
+        if options.channel_weight:
+            channel = self._translate_back({n: (ids[n], jobs[n][1]) for n in real}, found)
         return [
-            self._ranked(sentence, ids[n], found[n]) if n in found else [_unchanged(sentence)]
+            self._ranked(sentence, ids[n], found[n], channel.get(n), options) if n in found else [_unchanged(sentence)]
             for n, (sentence, _) in enumerate(jobs)
         ]
 
@@ -240,12 +189,37 @@ class TranslationPredictor:
                     found[n] = [_renumbered(each, tokens) for each in hypotheses]
         return found
 
+    def _translate_back(
+        self, sources: dict[int, tuple[list[int], Pair]], found: dict[int, list[Hypothesis]]
+    ) -> dict[int, list[float]]:
+        """The channel's log-probability of each hypothesis, where there is a choice and the network knows the way."""
+        channel: dict[int, list[float]] = {}
+        for source, target in self.model.config.pairs:
+            choices = [n for n, (_, pair) in sources.items() if pair == (source, target) and len(found[n]) > 1]
+            if not choices or (target, source) not in self.model.config.pairs:
+                continue
+            tags = self.tokenizer.convert_tokens_to_ids([f"<from-{target}>", f"<to-{source}>"])
+            passes = [way_back(h.tokens, sources[n][0], tags) for n in choices for h in found[n]]
+            logprobs = iter(channel_logprobs(self.model, self._writers[source], passes))
+            channel |= {n: [next(logprobs) for _ in found[n]] for n in choices}
+        return channel
+
     # --- text out ----------------------------------------------------------------------------------------------------
 
-    def _ranked(self, sentence: Source, ids: list[int], found: list[Hypothesis]) -> list[Translation]:
-        """Hypotheses that copy what is to be copied come first; otherwise as the search ranked them."""
-        found = sorted(found, key=lambda h: abs(h.tokens.count(self._copy) - len(sentence.copied)))
-        return [self._translation(sentence, ids, hypothesis) for hypothesis in found]
+    def _ranked(
+        self, sentence: Source, ids: list[int], found: list[Hypothesis], channel: list[float] | None,
+        options: TranslationOptions,
+    ) -> list[Translation]:  # fmt: skip
+        """Hypotheses that copy what is to be copied come first; otherwise by score, or without a channel as found."""
+        weight = options.channel_weight / (len(ids) - _TAGS) ** options.length_penalty
+
+        def rank(each: tuple[Hypothesis, float | None]) -> tuple[int, float]:
+            hypothesis, back = each
+            amiss = abs(hypothesis.tokens.count(self._copy) - len(sentence.copied))
+            return amiss, -hypothesis.score - weight * (back or 0.0)
+
+        ranked = sorted(zip(found, channel or [None] * len(found), strict=True), key=rank)
+        return [replace(self._translation(sentence, ids, h), channel_logprob=back) for h, back in ranked]
 
     def _translation(self, sentence: Source, ids: list[int], hypothesis: Hypothesis) -> Translation:
         weights = hypothesis.attention[:, :-1].numpy()  # (T, S), without the sentinel
@@ -297,6 +271,7 @@ class _Text:
                     sum(each.logprob for each in flat),
                     tuple(token for each in flat for token in each.tokens),
                     tuple(alignment for each in flat for alignment in each.alignments),
+                    _sum([each.channel_logprob for each in flat]),
                 )
             )
         return hypotheses[0].text, hypotheses[0].logprob, tuple(hypotheses)
@@ -305,6 +280,12 @@ class _Text:
 def _renumbered(hypothesis: Hypothesis, tokens: list[int]) -> Hypothesis:
     """A language's own token numbers -> those of the whole vocabulary."""
     return replace(hypothesis, tokens=tuple(tokens[n] for n in hypothesis.tokens))
+
+
+def _sum(parts: Sequence[float | None]) -> float | None:
+    """The sum of what there is; None if there is nothing."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def _unchanged(sentence: Source) -> Translation:

@@ -12,6 +12,7 @@ from PIL import Image
 from core.errors import InputError, UnrolledError
 from core.metrics import bleu, chrf
 from demos.i18n import both
+from demos.translation.beam_table import beam_html
 from demos.widgets import (
     INTERNAL,
     LEGEND,
@@ -28,7 +29,7 @@ from demos.widgets import (
 )
 
 if TYPE_CHECKING:
-    from demos.translation.predict import BeamTrace, Translation, TranslationResult
+    from demos.translation.results import Translation, TranslationResult
 
 TITLE = "Translation"
 PROMISE = "A sentence in German, French or Czech, and which words it came from."
@@ -72,16 +73,18 @@ def warm_up() -> None:
     predict_module("translation").get_predictor()
 
 
-def show_translation(text: str, source: str, target: str, beam_size: int, length_penalty: float) -> tuple:
+def show_translation(
+    text: str, source: str, target: str, beam_size: int, length_penalty: float, channel_weight: float
+) -> tuple:
     """The translations as HTML, what the session keeps, the alignment of the best one's first sentence, its note."""
     if not text or not text.strip():
         return HELLO, None, None, None
     try:
-        result = _translate(text, source, target, beam_size, length_penalty)
+        result = _translate(text, source, target, beam_size, length_penalty, channel_weight)
     except UnrolledError as error:
         return problem(error), None, None, None
     shown = Shown(result.hypotheses)
-    return translations_html(result, length_penalty), shown, *alignment_of(shown, 0, 0)
+    return translations_html(result, length_penalty, channel_weight), shown, *alignment_of(shown, 0, 0)
 
 
 @served
@@ -146,7 +149,12 @@ def other_language(changed: str, other: str) -> str:
 
 @served
 def translation(
-    text: str, source: str = "en", target: str = "de", beam_size: int = 5, length_penalty: float = 1.0
+    text: str,
+    source: str = "en",
+    target: str = "de",
+    beam_size: int = 5,
+    length_penalty: float = 1.0,
+    channel_weight: float = 0.25,
 ) -> dict[str, Any]:
     """Translate between English and German, French or Czech with an LSTM encoder, decoder and attention.
 
@@ -156,22 +164,24 @@ def translation(
         target: language to translate to: en, de, fr or cs; one of the two must be en
         beam_size: number of hypotheses that beam search keeps and returns, 3 to 5 is best
         length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
+        channel_weight: plus this times channel_logprob / length of the source ** alpha; 0: nothing is translated back
     Returns:
-        text and logprob of the best translation, hypotheses [{text, logprob, tokens [{text, logprob}]}], attention
-        [{source words, target words, weights}] of the best, sentence by sentence, seconds
+        text and logprob of the best translation, hypotheses [{text, logprob, channel_logprob (of the text, as a
+        translation of this hypothesis), tokens [{text, logprob}]}], attention [{source words, target words, weights}]
+        of the best, sentence by sentence, seconds
     """
-    return _translate(text, source, target, beam_size, length_penalty).to_dict()
+    return _translate(text, source, target, beam_size, length_penalty, channel_weight).to_dict()
 
 
-def _translate(text: str, source: str, target: str, beam_size: int, length_penalty: float) -> "TranslationResult":
+def _translate(text: str, source: str, target: str, *options: float) -> "TranslationResult":
     predict = predict_module("translation")
-    return predict.get_predictor()(text, source, target, predict.TranslationOptions(beam_size, length_penalty))
+    return predict.get_predictor()(text, source, target, predict.TranslationOptions(*options))
 
 
 # --- how it looks ------------------------------------------------------------------------------------------------
 
 
-def translations_html(result: "TranslationResult", length_penalty: float) -> str:
+def translations_html(result: "TranslationResult", length_penalty: float, channel_weight: float) -> str:
     """The translations as a list of word buttons."""
     items = []
     for number, each in enumerate(result.hypotheses):
@@ -181,20 +191,29 @@ def translations_html(result: "TranslationResult", length_penalty: float) -> str
             texts, logprobs = words_of(each)
             buttons = word_buttons(texts, logprobs, number)
             words = f'<div class="words" role="group" aria-label="{escape(each.text)}">{buttons}</div>'
+        back = ""
+        if each.channel_logprob is not None:
+            back = f'<span class="logprob">{both("back")} {each.channel_logprob:.2f}</span>'
         items.append(
-            f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>'
+            f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>{back}'
             f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">'
             f"{both('alignment')}</button></div></li>"
         )
     count = len(items)
     power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
-    rule = f"logprob / length{power}" if length_penalty else "logprob"
+    length = f" / length{power}" if length_penalty else ""
+    rule = f"logprob{length}"
+    translated_back = channel_weight and result.hypotheses[0].channel_logprob is not None
+    if translated_back:
+        rule += f" + {channel_weight:g} × {both('back')}{length}"
     found = both(
         "{count} translations in {seconds:.2f} s, ranked by {rule}."
         if count > 1
         else "1 translation in {seconds:.2f} s.",
         count=count, seconds=result.seconds, rule=rule,
     )  # fmt: skip
+    if translated_back:
+        found += " " + both("Back: log-probability of your text as a translation of that one.")
     below = f'<div class="below">{LEGEND}<p class="time">{found}</p></div>'
     return f'<ol class="captions translations">{"".join(items)}</ol>{below}'
 
@@ -234,43 +253,6 @@ def _short(words: Sequence[str], longest: int = 24) -> list[str]:
     return [word if len(word) <= longest else word[: longest - 1] + "…" for word in words]
 
 
-def beam_html(trace: "BeamTrace") -> str:
-    """A row per step: the hypotheses that were alive, where each ended, and the way of the winner."""
-    rows = []
-    for number, step in enumerate(trace.steps):
-        following = trace.steps[number + 1] if number + 1 < len(trace.steps) else None
-        goes_on = {*following.parents, *(parent for parent, _ in following.ended)} if following else set()
-        cells = [
-            _beam_cell(word, logprob, slot == step.winner, slot in goes_on)
-            for slot, (word, logprob) in enumerate(zip(trace.words[number], step.logprobs, strict=True))
-        ]
-        ended = ", ".join(
-            f"{both('beam {number}', number=parent + 1)} ({logprob:.2f})" for parent, logprob in step.ended
-        )
-        rows.append((str(number + 1), *cells, ended))
-    header = (
-        both("step"),
-        *(both("beam {number}", number=slot + 1) for slot in range(len(trace.words[0]))),
-        both("ended"),
-    )
-    about = both(
-        "Each cell is the token that a hypothesis took and its log-probability so far. Outlined: the winner's way. "
-        "Pale: nothing grew from it. A hypothesis ends when it takes the end mark."
-    )
-    grown = table(header, rows, both("The winner: “{text}”", text=escape(trace.best)))
-    return f'<div class="beams">{grown}<p class="looked">{about}</p></div>'
-
-
-def _beam_cell(piece: str, logprob: float, won: bool, goes_on: bool) -> str:
-    if logprob == float("-inf"):
-        return ""
-    kind = "won" if won else "alive" if goes_on else "lost"
-    label = {"won": " (winner)", "alive": "", "lost": " (dropped next)"}[kind]
-    return (
-        f'<span class="beam {kind}" title="{logprob:.2f}{label}">{escape(piece.replace("▁", "␣"))}</span> {logprob:.1f}'
-    )
-
-
 # --- the page ----------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +275,10 @@ def build() -> None:
                 length_penalty = gr.Slider(
                     0, 2, 1.0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
+                channel_weight = gr.Slider(
+                    0, 2, 0.25, step=0.05, label="Weight of translating back",
+                    info="more favours translations from which your text can be told again",
+                )  # fmt: skip
             with gr.Accordion("Start from a photo", open=False):
                 photo = photo_input(label="Photo", height=240, elem_id="translation-photo")
                 describe = gr.Button("Caption it and translate", elem_classes="act")
@@ -313,13 +299,15 @@ def build() -> None:
         score = gr.Button("Score", elem_classes="act")
         scores = gr.HTML(elem_id="translation-scores")
 
-    request = [text, source, target, beam_size, length_penalty]
+    search = [beam_size, length_penalty]
+    request = [text, source, target, *search]
     outputs = [translations, shown, alignment, note]
     show = {**NETWORK, **INTERNAL, "trigger_mode": "always_last", "show_progress_on": translations}
     source.input(other_language, [source, target], target, **INTERNAL, show_progress="hidden")
     target.input(other_language, [target, source], source, **INTERNAL, show_progress="hidden")
-    changes = [go.click, text.change, source.change, target.change, beam_size.release, length_penalty.release]
-    gr.on(changes, show_translation, request, outputs, **show, show_progress="minimal")
+    moved = [slider.release for slider in (*search, channel_weight)]
+    changes = [go.click, text.change, source.change, target.change, *moved]
+    gr.on(changes, show_translation, [*request, channel_weight], outputs, **show, show_progress="minimal")
     swapped.click(swap, [text, source, target, shown], [text, source, target], **INTERNAL, show_progress="hidden")
     describe.click(caption_photo, [photo, target], [text, source, target], **NETWORK, **INTERNAL)
     translations.click(
@@ -330,4 +318,4 @@ def build() -> None:
 
     with gr.Row(visible=False):
         answer = gr.JSON(label="Result")
-    gr.on([], translation, request, answer, api_name="translation", **NETWORK)
+    gr.on([], translation, [*request, channel_weight], answer, api_name="translation", **NETWORK)

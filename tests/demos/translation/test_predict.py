@@ -27,7 +27,9 @@ def test_a_result_has_what_the_page_needs(predictor):
     result = predictor("A dog sleeps in the park.", "en", "de")
     assert len(result.hypotheses) == 5
     assert (result.text, result.logprob) == (result.hypotheses[0].text, result.hypotheses[0].logprob)
-    scores = [h.logprob / len(h.tokens) ** TranslationOptions().length_penalty for h in result.hypotheses]
+    source = len(predictor.tokenizer.tokenize("A dog sleeps in the park.")) + 1
+    weight = TranslationOptions.channel_weight
+    scores = [h.logprob / len(h.tokens) + weight * h.channel_logprob / source for h in result.hypotheses]
     assert scores == sorted(scores, reverse=True)
     for hypothesis in result.hypotheses:
         assert hypothesis.logprob == pytest.approx(sum(t.logprob for t in hypothesis.tokens), abs=1e-4)
@@ -121,7 +123,7 @@ def test_no_text_or_too_much_is_refused_with_a_sentence(predictor, text):
 
 @pytest.mark.parametrize(
     "options", [{"beam_size": 0}, {"beam_size": 21}, {"beam_size": 2.5}, {"beam_size": True}, {"length_penalty": -1},
-                {"length_penalty": "x"}],
+                {"length_penalty": "x"}, {"channel_weight": -0.1}, {"channel_weight": None}],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):

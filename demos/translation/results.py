@@ -1,0 +1,71 @@
+"""What the translator answers with."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.search import BeamStep
+from demos.translation.alignment import Alignment
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of a translation, a word or part of one; the last is "<eos>"."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a text: the joined translations of its sentences."""
+
+    text: str
+    logprob: float
+    tokens: tuple[Token, ...]
+    alignments: tuple[Alignment, ...] = field(default=(), repr=False)  # one per sentence
+    channel_logprob: float | None = None  # of the source, as a translation of this; None: not translated back
+
+
+@dataclass(frozen=True)
+class TranslationResult:
+    """Translations of one text, best first. Of several sentences, the n-th consists of the n-th best of each."""
+
+    text: str
+    logprob: float
+    hypotheses: tuple[Translation, ...]
+    seconds: float
+
+    @property
+    def attention(self) -> tuple[Alignment, ...]:
+        """The alignment of the best translation, sentence by sentence."""
+        return self.hypotheses[0].alignments
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        hypotheses = [
+            {
+                "text": each.text,
+                "logprob": each.logprob,
+                "channel_logprob": each.channel_logprob,
+                "tokens": [{"text": token.text, "logprob": token.logprob} for token in each.tokens],
+            }
+            for each in self.hypotheses
+        ]
+        attention = [alignment.to_dict() for alignment in self.attention]
+        return {
+            "text": self.text,
+            "logprob": self.logprob,
+            "hypotheses": hypotheses,
+            "attention": attention,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class BeamTrace:
+    """The beam as it grew over a sentence."""
+
+    sentence: str
+    steps: tuple[BeamStep, ...]
+    words: tuple[tuple[str, ...], ...]  # (steps, k) the last token of each beam
+    best: str
