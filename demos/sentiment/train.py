@@ -177,7 +177,6 @@ the shipped checkpoints:
       --out runs/english-language
   python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 4 \
       --longest 400 --out runs/english
-  python -m demos.sentiment train votes --data sst imdb --start runs/english/best --out runs/english-votes
   python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 6 \
       --hidden-size 448 --out runs/korean-language
   python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best \

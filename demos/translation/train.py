@@ -107,12 +107,6 @@ the shipped checkpoint (data: see its model card); interrupt at any time, contin
       --out runs/translation5 --start runs/translation4/best --rounds 11 --round-pairs 26000 44000 \
       --round-captions 14000 --batch-tokens 1536 --bpe-dropout 0 --schedule linear --learning-rate 1e-3 \
       --dropout 0.15 --dev-sentences 100 --seed 13
-  python -m demos.translation captions --flickr8k flickr8k --multi30k multi30k --languages fr de \
-      --checkpoint runs/translation5/best --out runs/captions2
-  python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --captions runs/captions2 \
-      --out runs/translation6 --start runs/translation5/best --rounds 8 --round-pairs 26000 46000 \
-      --round-captions 14000 --batch-tokens 1536 --bpe-dropout 0 --schedule linear --learning-rate 1e-3 \
-      --dropout 0.15 --seed 17
 """
 
 _CONFIG = TrainingConfig(
