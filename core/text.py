@@ -4,6 +4,7 @@ The four special tokens have the same ids everywhere, so that decoders and searc
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -12,6 +13,14 @@ from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIAL_TOKENS = ["<pad>", "<bos>", "<eos>", "<unk>"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of a text that a decoder wrote, and its log-probability (nats)."""
+
+    text: str
+    logprob: float
 
 
 def train_word_tokenizer(texts: Iterable[str], min_count: int = 1) -> PreTrainedTokenizerFast:

@@ -18,10 +18,10 @@ from transformers import PreTrainedTokenizerFast
 from core.attention import Memory
 from core.checkpoint import checkpoint_folder, load_tokenizer
 from core.encoders import imagenet_labels
-from core.errors import InputError
+from core.errors import InputError, check_number
 from core.media import clean_text, load_image
 from core.search import Beam, Hypothesis, beam_search
-from core.text import PAD, UNK, encode, pad
+from core.text import PAD, UNK, Token, encode, pad
 from demos.captioning.model import Captioner
 
 MAX_CAPTION = 500  # characters of a caption that a visitor types
@@ -37,17 +37,9 @@ class CaptioningOptions:
     max_length: int = 20  # words
 
     def __post_init__(self) -> None:
-        _check_number("beam_size", self.beam_size, 1, 20, whole=True)
-        _check_number("length_penalty", self.length_penalty, 0, 5)
-        _check_number("max_length", self.max_length, 1, 40, whole=True)
-
-
-@dataclass(frozen=True)
-class Token:
-    """One word of a caption."""
-
-    text: str
-    logprob: float
+        check_number("beam_size", self.beam_size, 1, 20, whole=True)
+        check_number("length_penalty", self.length_penalty, 0, 5)
+        check_number("max_length", self.max_length, 1, 40, whole=True)
 
 
 @dataclass(frozen=True)
@@ -214,13 +206,6 @@ def _load_or_error(image: Any) -> Image.Image | InputError:
         return load_image(image)
     except InputError as error:
         return error
-
-
-def _check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise InputError(f"{name} must be {kind} from {low} to {high}, not {value!r}.")
 
 
 _LOADING = threading.Lock()

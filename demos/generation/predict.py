@@ -16,9 +16,9 @@ from torch import Tensor
 
 from core.checkpoint import checkpoint_folder
 from core.decoder import DecoderState, LSTMDecoder
-from core.errors import InputError
+from core.errors import InputError, check_number
 from core.precision import inference_dtype
-from core.text import SPECIAL_TOKENS
+from core.text import SPECIAL_TOKENS, Token
 from demos.generation.data import known_pieces, tag_of
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
@@ -42,30 +42,15 @@ class GenerationOptions:
     whole_bars: bool = True  # folk tunes only: sample within what lets every bar add up to the meter
 
     def __post_init__(self) -> None:
-        _check("temperature", self.temperature, 0, 5)
-        _check("top_k", self.top_k, 0, 10_000, whole=True)
-        _check("top_p", self.top_p, 0, 1)
+        check_number("temperature", self.temperature, 0, 5)
+        check_number("top_k", self.top_k, 0, 10_000, whole=True)
+        check_number("top_p", self.top_p, 0, 1)
         if self.top_p == 0:
             raise InputError("top_p must be more than 0: 1 samples among all pieces.")
-        _check("length", self.length, 1, 10**9, whole=True)
-        _check("seed", self.seed, 0, 2**63 - 1, whole=True)
+        check_number("length", self.length, 1, 10**9, whole=True)
+        check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
         if not isinstance(self.whole_bars, bool):
             raise InputError(f"whole_bars must be true or false, not {self.whole_bars!r}.")
-
-
-def _check(name: str, value: Any, lowest: float, highest: float, whole: bool = False) -> None:
-    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not number or not lowest <= value <= highest:  # NaN is in no range
-        kind = "a whole number" if whole else "a number"
-        raise InputError(f"{name} must be {kind} from {lowest:,} to {highest:,}, not {value!r}.")
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece and its log-probability (nats) at temperature 1, among all pieces that its corpus may have."""
-
-    text: str
-    logprob: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +60,7 @@ class GenerationResult:
     text: str  # without the prompt
     logprob: float
     prompt: str  # as it was read
-    tokens: tuple[Token, ...]
+    tokens: tuple[Token, ...]  # at temperature 1, among all pieces that the corpus may have
     notes: tuple[str, ...]  # what was skipped or bounded, a sentence each
     seconds: float
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.checkpoint import checkpoint_folder
 from core.ctc import SlotGrammar, align, prefix_beam_search
-from core.errors import InputError
+from core.errors import InputError, check_number
 from core.video import Video, load_video
 from demos.lipreading.data import crop_drawn, grid_slots
 from demos.lipreading.model import Lipreader, LipReading, normalise
@@ -40,13 +40,10 @@ class LipreadingOptions:
     def __post_init__(self):
         if self.model not in MODELS:
             raise InputError(f"There is no model {self.model!r}: choose one of {', '.join(MODELS)}.")
-        for name, most in (("beam_size", 100), ("n_best", 20)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise InputError(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
-        penalty = self.insertion_penalty
-        if isinstance(penalty, bool) or not isinstance(penalty, int | float | None) or not 0 <= (penalty or 0) <= 10:
-            raise InputError(f"insertion_penalty must be a number from 0 to 10, not {penalty!r}.")
+        check_number("beam_size", self.beam_size, 1, 100, whole=True)
+        check_number("n_best", self.n_best, 1, 20, whole=True)
+        if self.insertion_penalty is not None:
+            check_number("insertion_penalty", self.insertion_penalty, 0, 10)
         if not isinstance(self.grammar, bool):
             raise InputError(f"grammar must be true or false, not {self.grammar!r}.")
 

@@ -15,15 +15,15 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder, load_tokenizer
-from core.errors import InputError
+from core.errors import InputError, check_number
 from core.media import clean_text
 from core.search import Beam, Hypothesis, beam_search, beam_trace
-from core.text import EOS, pad
+from core.text import EOS, Token, pad
 from demos.translation.alignment import Alignment, align
 from demos.translation.channel import channel_logprobs, way_back
 from demos.translation.data import COPY, LANGUAGES, encode_sources
 from demos.translation.model import Translator
-from demos.translation.results import BeamTrace, Token, Translation, TranslationResult
+from demos.translation.results import BeamTrace, Translation, TranslationResult
 from demos.translation.text import Source, prepare, split_sentences
 
 MAX_TEXT = 100_000  # characters at once
@@ -45,13 +45,9 @@ class TranslationOptions:
     channel_weight: float = 0.25  # 0 to 5; 0: nothing is translated back
 
     def __post_init__(self) -> None:
-        number = (int, float)
-        ranges = (("beam_size", 1, 20, int), ("length_penalty", 0, 5, number), ("channel_weight", 0, 5, number))
-        for name, low, high, kinds in ranges:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                kind = "a whole number" if kinds is int else "a number"
-                raise InputError(f"{name} must be {kind} from {low} to {high}, not {value!r}.")
+        check_number("beam_size", self.beam_size, 1, 20, whole=True)
+        check_number("length_penalty", self.length_penalty, 0, 5)
+        check_number("channel_weight", self.channel_weight, 0, 5)
 
     def beam(self) -> Beam:
         """The same for the search."""

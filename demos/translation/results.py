@@ -4,15 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.search import BeamStep
+from core.text import Token
 from demos.translation.alignment import Alignment
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of a translation, a word or part of one; the last is "<eos>"."""
-
-    text: str
-    logprob: float
 
 
 @dataclass(frozen=True)
@@ -21,7 +14,7 @@ class Translation:
 
     text: str
     logprob: float
-    tokens: tuple[Token, ...]
+    tokens: tuple[Token, ...]  # words or parts of them, the last of a sentence "<eos>"
     alignments: tuple[Alignment, ...] = field(default=(), repr=False)  # one per sentence
     channel_logprob: float | None = None  # of the source, as a translation of this; None: not translated back
 

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder, load_tokenizer
-from core.errors import InputError
+from core.errors import InputError, check_number
 from core.media import load_image
 from core.search import Beam
 from demos.vqa.frequent import Answering
@@ -38,8 +38,7 @@ class VQAOptions:
             raise InputError(f"choices must be a list of answers, not {self.choices!r}.")
         if len(self.choices) > MAX_CHOICES:
             raise InputError(f"At most {MAX_CHOICES} choices can be ranked, not {len(self.choices)}.")
-        if isinstance(self.answers, bool) or not isinstance(self.answers, int) or not 1 <= self.answers <= 20:
-            raise InputError(f"answers must be a whole number from 1 to 20, not {self.answers!r}.")
+        check_number("answers", self.answers, 1, 20, whole=True)
         object.__setattr__(self, "choices", tuple(self.choices))
 
 

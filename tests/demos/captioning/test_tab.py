@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from core.metrics import java_available
+from core.text import Token
 from demos.captioning import tab
-from demos.captioning.predict import Caption, CaptioningResult, Token
+from demos.captioning.predict import Caption, CaptioningResult
 
 WORDS = ("a", "dog's", "tail", "<eos>")
 

@@ -7,8 +7,8 @@ import gradio as gr
 import httpx
 import pytest
 
+from core.text import Token
 from demos.generation import predict, tab
-from demos.generation.predict import Token
 
 PATIENCE = 60  # seconds
 
