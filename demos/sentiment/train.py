@@ -1,7 +1,7 @@
 """The recipe of the sentiment networks, in stages that continue from one another:
 
     language   a language model of the reviews, forwards and backwards, without their labels (Dai and Le 2015)
-    classify   the classifier, from the language model's embeddings and recurrent weights
+    classify   the classifier, from the language model's embeddings and recurrent weights, or from a classifier
     average    the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
     votes      words and phrases that vote beside the classifier (Mesnil et al. 2015)
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from core.checkpoint import load_tokenizer
+from core.checkpoint import find_folder, load_tokenizer, verify
 from core.errors import InputError
 from core.text import train_bpe_tokenizer
 from core.training import Loss, TrainingConfig, average_weights, best_precision, train
@@ -149,10 +149,15 @@ def train_classifier(
 
 def new_classifier(reader: ReaderConfig, language: str, corpora: Sequence[Corpus]) -> SentimentClassifier:
     """An untrained classifier for the classes of the corpora, which must be the same."""
+    return SentimentClassifier(SentimentConfig(reader, language, class_names(corpora)))
+
+
+def class_names(corpora: Sequence[Corpus]) -> tuple[str, ...]:
+    """The classes of the corpora. Raises InputError where they differ."""
     names = {corpus.class_names for corpus in corpora}
     if len(names) != 1:
         raise InputError("These data sets do not have the same classes: train English and Korean apart.")
-    return SentimentClassifier(SentimentConfig(reader, language, names.pop()))
+    return names.pop()
 
 
 def new_tokenizer(corpora: Sequence[Corpus], language: str, vocab_size: int, units: str) -> PreTrainedTokenizerFast:
@@ -204,7 +209,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of SST, IMDB or NSMC")
     parser.add_argument("--language", choices=["english", "korean"], default="english")
     parser.add_argument("--start", type=Path, nargs="+",
-                        help="language model to start from; average, votes: classifiers")  # fmt: skip
+                        help="language model or classifier to start from; average, votes: classifiers")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)
@@ -238,30 +243,48 @@ def main(options: argparse.Namespace) -> None:
             model = with_votes(model, tokenizer, corpora, options.votes, options.penalty)
         finish(model, tokenizer, corpora, options.out)
         return
-    dropout = _DROPOUT[options.stage]
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
-    start = ReviewLanguageModel.from_pretrained(options.start[0]) if options.start else None
+    start = read_start(options.start[0]) if options.start else None
     if start:
-        reader, tokenizer = replace(start.config, **dropout), load_tokenizer(options.start[0])
+        tokenizer = load_tokenizer(options.start[0])
     else:
         units = options.units or ("jamo" if options.language == "korean" else "letters")
         tokenizer = new_tokenizer(corpora, options.language, options.vocab_size, units)
-        reader = ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size, **dropout)
     if options.stage == "language":
+        if start:
+            raise InputError("The stage `language` starts from nothing: leave --start out.")
+        reader = ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size, **_DROPOUT["language"])
         size = options.batch_size or 64
         train_language(corpora, tokenizer, reader, config, options.out, options.resume, size)
         return
-    model = new_classifier(reader, options.language, corpora)
-    if start:
-        model.reader.load_state_dict(start.reader.state_dict())
+    if isinstance(start, SentimentClassifier):
+        model = start
+        if model.config.class_names != class_names(corpora):
+            raise InputError("The classifier to start from knows other classes than these data sets have.")
+    else:
+        reader = start.config if start else ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size)
+        model = new_classifier(replace(reader, **_DROPOUT["classify"]), options.language, corpora)
+        if start:
+            model.reader.load_state_dict(start.reader.state_dict())
     extra = [e for c in corpora if c.name == "SST" for e in contrasts(c, "train", options.contrasts)]
     train_classifier(
         model, tokenizer, corpora, config, options.out, options.resume, options.batch_size or 128, options.longest,
         adversary=options.adversary, extra=extra,
     )  # fmt: skip
     finish(SentimentClassifier.from_pretrained(options.out / "best"), tokenizer, corpora, options.out)
+
+
+def read_start(folder: Path) -> ReviewLanguageModel | SentimentClassifier:
+    """The network to start from. Raises InputError for one with votes, which belong to its own weights."""
+    if verify(find_folder(folder))["model_class"] == ReviewLanguageModel.__name__:
+        return ReviewLanguageModel.from_pretrained(folder)
+    model = SentimentClassifier.from_pretrained(folder)
+    if model.votes is not None:
+        raise InputError(f"{folder} has votes: start from the classifier that they were learnt beside.")
+    model.config = replace(model.config, temperature=1.0)
+    return model
 
 
 def finish(model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], out: Path) -> None:

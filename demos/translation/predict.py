@@ -68,7 +68,7 @@ class TranslationPredictor:
     def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "TranslationPredictor":
         """Load a checkpoint, by default the repository's own. Raises ModelError when it is missing or damaged."""
         source = folder_or_hub_id or checkpoint_folder("translation")
-        return cls(Translator.from_pretrained(source), load_tokenizer(source))
+        return cls(Translator.from_pretrained(source).for_inference(), load_tokenizer(source))
 
     def __call__(
         self, text: str, source: str, target: str, options: TranslationOptions | None = None

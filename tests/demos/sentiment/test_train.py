@@ -75,6 +75,23 @@ def test_a_classifier_starts_from_the_language_model(runs, sst):
         assert torch.equal(model.reader.state_dict()[name], tensor)
 
 
+def test_a_classifier_goes_on_from_a_classifier_of_the_same_classes(runs, sst, nsmc, tmp_path, capsys):
+    start, out = str(runs / "english" / "best"), tmp_path / "more"
+    rest = ["--epochs", "1", "--learning-rate", "1e-9", "--precision", "no", "--out", str(out)]
+    assert main(["train", "classify", "--data", str(sst), "--start", start, *rest]) == 0
+    before, after = (SentimentClassifier.from_pretrained(folder) for folder in (start, out / "best"))
+    for name, tensor in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], tensor, atol=2e-3, rtol=0)
+    assert main(["train", "classify", "--data", str(nsmc), "--start", start, *rest]) == 2
+    assert "other classes" in capsys.readouterr().err
+    assert main(["train", "language", "--data", str(sst), "--start", start, *rest]) == 2
+    assert "leave --start out" in capsys.readouterr().err
+    voting = tmp_path / "votes"
+    assert main(["train", "votes", "--data", str(sst), "--start", start, "--votes", "64", "--out", str(voting)]) == 0
+    assert main(["train", "classify", "--data", str(sst), "--start", str(voting / "best"), *rest]) == 2
+    assert "has votes" in capsys.readouterr().err
+
+
 def test_averaging_a_checkpoint_with_itself_gives_it_back(runs, nsmc, tmp_path):
     best = str(runs / "korean" / "best")
     assert main(["train", "average", "--data", str(nsmc), "--start", best, best, "--out", str(tmp_path)]) == 0
