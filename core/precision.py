@@ -10,5 +10,5 @@ def fast_bfloat16() -> bool:
 
 
 def inference_dtype() -> torch.dtype:
-    """What a loaded CNN answers in: bfloat16 where it is fast, else float32."""
+    """What a loaded CNN, translator or writer answers in: bfloat16 where it is fast, else float32."""
     return torch.bfloat16 if fast_bfloat16() else torch.float32

@@ -252,28 +252,19 @@ def main(options: argparse.Namespace) -> None:
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
-    start = read_start(options.start[0]) if options.start else None
-    if start:
-        tokenizer = load_tokenizer(options.start[0])
+    if options.stage == "language" and options.start:
+        raise InputError("The stage `language` starts from nothing: leave --start out.")
+    if options.start:
+        model, tokenizer = continued(options.start[0], options.language, corpora), load_tokenizer(options.start[0])
     else:
         units = options.units or ("jamo" if options.language == "korean" else "letters")
         tokenizer = new_tokenizer(corpora, options.language, options.vocab_size, units)
-    if options.stage == "language":
-        if start:
-            raise InputError("The stage `language` starts from nothing: leave --start out.")
-        reader = ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size, **_DROPOUT["language"])
-        size = options.batch_size or 64
-        train_language(corpora, tokenizer, reader, config, options.out, options.resume, size)
-        return
-    if isinstance(start, SentimentClassifier):
-        model = start
-        if model.config.class_names != class_names(corpora):
-            raise InputError("The classifier to start from knows other classes than these data sets have.")
-    else:
-        reader = start.config if start else ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size)
-        model = new_classifier(replace(reader, **_DROPOUT["classify"]), options.language, corpora)
-        if start:
-            model.reader.load_state_dict(start.reader.state_dict())
+        reader = ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size, **_DROPOUT[options.stage])
+        if options.stage == "language":
+            size = options.batch_size or 64
+            train_language(corpora, tokenizer, reader, config, options.out, options.resume, size)
+            return
+        model = new_classifier(reader, options.language, corpora)
     extra = [e for c in corpora if c.name == "SST" for e in contrasts(c, "train", options.contrasts)]
     train_classifier(
         model, tokenizer, corpora, config, options.out, options.resume, options.batch_size or 128, options.longest,
@@ -282,13 +273,21 @@ def main(options: argparse.Namespace) -> None:
     finish(SentimentClassifier.from_pretrained(options.out / "best"), tokenizer, corpora, options.out)
 
 
-def read_start(folder: Path) -> ReviewLanguageModel | SentimentClassifier:
-    """The network to start from. Raises InputError for one with votes, which belong to its own weights."""
+def continued(folder: Path, language: str, corpora: Sequence[Corpus]) -> SentimentClassifier:
+    """The classifier in `folder`, or a new one that starts from the language model there.
+
+    Raises InputError for a classifier of other classes, or with votes, which belong to its own weights.
+    """
     if verify(find_folder(folder))["model_class"] == ReviewLanguageModel.__name__:
-        return ReviewLanguageModel.from_pretrained(folder)
+        start = ReviewLanguageModel.from_pretrained(folder)
+        model = new_classifier(replace(start.config, **_DROPOUT["classify"]), language, corpora)
+        model.reader.load_state_dict(start.reader.state_dict())
+        return model
     model = SentimentClassifier.from_pretrained(folder)
     if model.votes is not None:
         raise InputError(f"{folder} has votes: start from the classifier that they were learnt beside.")
+    if model.config.class_names != class_names(corpora):
+        raise InputError("The classifier to start from knows other classes than these data sets have.")
     model.config = replace(model.config, temperature=1.0)
     return model
 
