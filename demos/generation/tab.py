@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TITLE = "Writing"
 PROMISE = "Shakespeare, C or a folk tune, written on character by character."
 FIRST_CLICK = "#generation-write"  # what the first tab clicks on to show this one at work
+BEGINNING = "ROMEO:\n"  # proposed for the corpus that is chosen first
 HERE = Path(__file__).parent
 ABCJS = HERE / "abcjs" / "abcjs-basic-min.js"
 MAX_SHOWN = 4000  # pieces that a stream writes here: the command line writes longer texts
@@ -64,14 +65,16 @@ def write(
         yield problem(error), ""
 
 
-def choose_corpus(corpus: str) -> tuple[str, str, dict, dict]:
-    """A beginning for the corpus, its samples as the network trained, and whether there are bars and a score."""
+def choose_corpus(corpus: str, prompt: str, proposed: str) -> tuple[str, str, str, dict, dict]:
+    """The beginning, which stays if the visitor typed it, and the one that the corpus proposes; its samples as the
+    network trained, and whether there are bars and a score."""
+    own = prompt.strip() not in ("", proposed.strip())
     try:
-        prompt = predict_module("generation").get_predictor(corpus).corpora[corpus][2]
+        proposed = predict_module("generation").get_predictor(corpus).corpora[corpus][2]
     except (UnrolledError, KeyError):
-        prompt = ""
+        proposed = ""
     tunes = gr.update(visible=corpus == "folk")
-    return prompt, show_moments(corpus), tunes, tunes
+    return prompt if own else proposed, proposed, show_moments(corpus), tunes, tunes
 
 
 @explained
@@ -223,7 +226,8 @@ def build() -> None:
     with gr.Row(elem_id="generation", elem_classes="two-columns"):
         with gr.Column(scale=5):
             corpus = gr.Radio([(s.title, s.name) for s in SOURCES], value="tinyshakespeare", label="Corpus")
-            prompt = gr.Textbox("ROMEO:\n", label="Beginning", lines=3, max_lines=10, elem_id="generation-prompt")
+            prompt = gr.Textbox(BEGINNING, label="Beginning", lines=3, max_lines=10, elem_id="generation-prompt")
+            proposed = gr.State(BEGINNING)
             with gr.Row():
                 start = gr.Button("Write", variant="primary", elem_id="generation-write")
                 stop = gr.Button("Stop")
@@ -259,7 +263,10 @@ def build() -> None:
     )
     stop.click(None, cancels=writing, **INTERNAL)
     writing.then(show_score, text, score, **INTERNAL, show_progress="hidden")
-    corpus.change(choose_corpus, corpus, [prompt, moments, music, whole_bars], **INTERNAL, show_progress="hidden")
+    corpus.change(
+        choose_corpus, [corpus, prompt, proposed], [prompt, proposed, moments, music, whole_bars],
+        **INTERNAL, show_progress="hidden",
+    )  # fmt: skip
     gr.on(
         [prompt.focus, prompt.change, corpus.change], show_following, [corpus, prompt], following,
         **NETWORK, **INTERNAL, trigger_mode="always_last", show_progress="hidden",

@@ -51,6 +51,19 @@ def test_what_follows_is_shown_while_one_types(page):
     expect(row.locator(".number")).to_contain_text("%")
 
 
+def test_another_corpus_proposes_a_beginning_but_leaves_what_the_visitor_typed(page):
+    beginning = page.locator("#generation-prompt textarea")
+    page.get_by_label("Linux kernel, C").check()
+    expect(beginning).not_to_have_value("ROMEO:\n")
+    beginning.fill("My own words")
+    page.get_by_label("Folk tunes, ABC").check()
+    expect(page.locator("#score")).to_be_visible()  # so the choice has been answered
+    expect(beginning).to_have_value("My own words")
+    beginning.fill("")
+    page.get_by_label("Obama's speeches").check()
+    expect(beginning).to_have_value(re.compile(r"\w"))
+
+
 def test_writing_can_be_stopped(page):
     set_length(page, 4000)
     write(page)
