@@ -79,15 +79,16 @@ def dev_scores(
     return {"mean accuracy": sum(values) / len(values), **figures}
 
 
-def calibrate(model: SentimentClassifier, tokenizer: PreTrainedTokenizerFast, corpora: Sequence[Corpus]) -> float:
-    """The temperature with the least loss on the dev sets, each counting alike (Guo et al. 2017)."""
+def calibrate(
+    model: SentimentClassifier, tokenizer: PreTrainedTokenizerFast, corpora: Sequence[Corpus]
+) -> tuple[float, float]:
+    """The temperature with the least loss on the dev sets, each counting alike (Guo et al. 2017); and that loss."""
     logits = [predict_logits(model, tokenizer, [e.text for e in corpus.dev]) for corpus in corpora]
-    temperature, _ = best_temperature(logits, corpora)
-    return temperature
+    return best_temperature(logits, corpora)
 
 
 def best_temperature(logits: Sequence[Tensor], corpora: Sequence[Corpus]) -> tuple[float, float]:
-    """The same, given the logits of each dev set; and that loss."""
+    """The same, given the logits of each dev set."""
     temperatures = torch.logspace(-0.7, 0.7, 141)
     loss = torch.zeros_like(temperatures)
     for each, corpus in zip(logits, corpora, strict=True):
@@ -97,7 +98,7 @@ def best_temperature(logits: Sequence[Tensor], corpora: Sequence[Corpus]) -> tup
         for place, temperature in enumerate(temperatures.tolist()):
             logprobs = (each / temperature).log_softmax(1).masked_fill(~allowed, float("-inf"))
             loss[place] -= logprobs.logsumexp(1).mean()
-    return round(temperatures[loss.argmin()].item(), 3), loss.min().item()
+    return round(temperatures[loss.argmin()].item(), 3), loss.min().item() / len(corpora)
 
 
 # --- command line ------------------------------------------------------------------------------------------------

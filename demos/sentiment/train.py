@@ -293,7 +293,9 @@ def continued(folder: Path, language: str, corpora: Sequence[Corpus]) -> Sentime
 
 
 def finish(model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], out: Path) -> None:
-    """Calibrate on the dev sets, save, and print the dev figures."""
-    model.config = replace(model.config, temperature=calibrate(model, tokenizer, corpora))
+    """Calibrate on the dev sets, save, and print the dev loss and figures."""
+    temperature, loss = calibrate(model, tokenizer, corpora)
+    print(f"dev loss {loss:.4f} at temperature {temperature}")
+    model.config = replace(model.config, temperature=temperature)
     save(tokenizer, out, model)
     print(dev_scores(model, tokenizer, corpora, calibration=True))

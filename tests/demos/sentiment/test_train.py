@@ -184,9 +184,11 @@ def test_the_temperature_makes_confidence_match_accuracy(runs, nsmc):
     corpus = read_corpus(nsmc)
     wrong = [Example(e.text, (1 - e.classes[0],) if n % 4 == 0 else e.classes) for n, e in enumerate(corpus.dev)]
     corpus = type(corpus)("NSMC", corpus.class_names, (), tuple(wrong), ())
-    temperature = calibrate(model, tokenizer, [corpus])
+    temperature, loss = calibrate(model, tokenizer, [corpus])
     assert temperature > 1.2  # a quarter of the labels is wrong: it must be less sure
     logits = predict_logits(model, tokenizer, [e.text for e in wrong])
+    labels = torch.tensor([e.classes[0] for e in wrong])
+    assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits / temperature, labels).item(), abs=1e-3)
     before, after = (scores((logits / t).softmax(1), wrong) for t in (1.0, temperature))
     assert after["ECE"] < before["ECE"]
     assert after["accuracy"] == before["accuracy"]
