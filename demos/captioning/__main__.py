@@ -64,6 +64,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-size", type=int, help="default: 5")
     parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per word")
     parser.add_argument("--max-length", type=int, help="words (default: 20)")
+    parser.add_argument("--detector-weight", type=float, help="of the word detector, when ranking; 0 leaves it out")
     parser.set_defaults(run=_predict)
 
 
@@ -74,7 +75,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError("Name photos or a folder of photos, or a file of requests with --jsonl.")
     if options.batch_size < 1:
         raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}.")
-    names = ("beam_size", "length_penalty", "max_length")
+    names = ("beam_size", "length_penalty", "max_length", "detector_weight")
     chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
     CaptioningOptions(**chosen)  # a wrong option is said before anything is loaded
     if options.jsonl:

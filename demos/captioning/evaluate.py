@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def ranking_figures(predictor: CaptioningPredictor, photos: Sequence[CaptionedPh
         relevant = torch.tensor([[owner == row for owner, _ in captions] for row in range(len(group))])
         scores = []
         for photo in group:
-            memory = predictor.memory([load_image(photo.path)])
+            memory = predictor.look([load_image(photo.path)])[0]
             scores.append(torch.cat([score_captions(model, memory, tokens).sum(1) for tokens in batches]))
         scores = torch.stack(scores)  # (photos, captions)
         figures.append(
@@ -110,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--beam-size", type=int, nargs="+", default=[CaptioningOptions.beam_size])
     parser.add_argument("--length-penalty", type=float, nargs="+", default=[CaptioningOptions.length_penalty])
+    parser.add_argument("--detector-weight", type=float, nargs="+", default=[CaptioningOptions.detector_weight])
     parser.add_argument("--ranking-groups", type=int, default=0, help="groups of 100 photos to rank captions in")
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
     parser.add_argument("--save", metavar="NAME", help="also write the figures to the checkpoint's metrics.json")
@@ -122,11 +124,10 @@ def main(options: argparse.Namespace) -> None:
         raise InputError(f"{len(photos)} photos make at most {len(photos) // RANKED_PHOTOS} groups to rank.")
     predictor = CaptioningPredictor.from_pretrained(options.checkpoint)
     about = {"data": options.save or options.data.name, "split": options.split, "photos": len(photos)}
-    for size in options.beam_size:
-        for alpha in options.length_penalty:
-            settings = CaptioningOptions(beam_size=size, length_penalty=alpha)
-            figures = caption_figures(predictor, photos, settings)
-            _report(options, {**about, "beam_size": size, "length_penalty": alpha, **_rounded(figures)})
+    for size, alpha, weight in product(options.beam_size, options.length_penalty, options.detector_weight):
+        settings = {"beam_size": size, "length_penalty": alpha, "detector_weight": weight}
+        figures = caption_figures(predictor, photos, CaptioningOptions(**settings))
+        _report(options, {**about, **settings, **_rounded(figures)})
     if options.ranking_groups:
         figures = _rounded(ranking_figures(predictor, photos, options.ranking_groups))
         ranked = options.ranking_groups * RANKED_PHOTOS
@@ -142,7 +143,7 @@ def _report(options: argparse.Namespace, record: dict[str, Any]) -> None:
     if options.save:
         file = Path(options.checkpoint or checkpoint_folder("captioning")) / "metrics.json"
         content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
-        keys = ("data", "split", "beam_size", "length_penalty", "ranked_among")
+        keys = ("data", "split", "beam_size", "length_penalty", "detector_weight", "ranked_among")
         kept = [e for e in content["evaluations"] if any(e.get(k) != record.get(k) for k in keys)]
         content["evaluations"] = [*kept, record]
         file.write_text(json.dumps(content, indent=2) + "\n")

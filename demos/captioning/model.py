@@ -12,6 +12,7 @@ from core.checkpoint import Checkpoint
 from core.decoder import DecoderConfig, LSTMDecoder
 from core.encoders import create_encoder, encoder_config, fold_batch_norm, shared_encoder, to_grid
 from core.precision import inference_dtype
+from demos.captioning.ranking import DetectorWeights
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CaptionerConfig:
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
     detected_words: int = 2048  # the word detector knows the so many most frequent words
     memory_dropout: float = 0.3
+    ranking: DetectorWeights = field(default_factory=DetectorWeights)  # how much the word detector ranks captions
 
 
 class WordDetector(nn.Module):
@@ -76,16 +78,16 @@ class Captioner(nn.Module, Checkpoint):
         return self
 
     def for_inference(self) -> "Captioner":
-        """This network made fast, in place: the CNN's batch norms folded, in the number format that is fast here.
+        """This network made fast, in place: the CNN's batch norms folded, all in the number format that is fast here.
 
-        The decoder stays in float32, for log-probabilities that do not depend on how they are computed. The network
-        can neither be trained nor saved after that.
+        A step of the search reads every weight of the decoder for a handful of beams, so half the bytes take little
+        more than half the time. The network can neither be trained nor saved after that.
         """
         dtype = inference_dtype()
         if self.config.encoder_weights == "imagenet":
             self.encoder = shared_encoder(self.config.encoder, dtype)  # the float32 one serves trainings
-        fold_batch_norm(self.tail).to(dtype)
-        return self.eval()
+        fold_batch_norm(self.tail)
+        return self.to(dtype).eval()
 
     def memory(self, stem_maps: Tensor, mirrored: Tensor | None = None) -> tuple[Memory, Tensor]:
         """(B, C, h, w) stem maps, of a whole photo or a crop -> Memory, word logits (B, V).

@@ -23,6 +23,7 @@ from core.media import clean_text, load_image
 from core.search import Beam, Hypothesis, beam_search
 from core.text import PAD, UNK, Token, encode, pad
 from demos.captioning.model import Captioner
+from demos.captioning.ranking import WordJudge
 
 MAX_CAPTION = 500  # characters of a caption that a visitor types
 MAX_CAPTIONS = 200  # captions to rank at once
@@ -30,16 +31,26 @@ MAX_CAPTIONS = 200  # captions to rank at once
 
 @dataclass(frozen=True)
 class CaptioningOptions:
-    """How to search. Raises InputError for values that make no sense."""
+    """How to search, and what ranks what was found. Raises InputError for values that make no sense.
 
-    beam_size: int = 5  # 1 to 20; 3 to 5 is best
+    The word detector chooses among twice as many hypotheses as are asked for.
+    """
+
+    beam_size: int = 5  # 1 to 20; captions to return
     length_penalty: float = 0.7  # alpha: rank by logprob / length ** alpha; the dev set chose it
     max_length: int = 20  # words
+    detector_weight: float = 1.0  # 0 to 5; how much the word detector counts, 0: not at all
 
     def __post_init__(self) -> None:
         check_number("beam_size", self.beam_size, 1, 20, whole=True)
         check_number("length_penalty", self.length_penalty, 0, 5)
         check_number("max_length", self.max_length, 1, 40, whole=True)
+        check_number("detector_weight", self.detector_weight, 0, 5)
+
+    def beam(self) -> Beam:
+        """The same for the search."""
+        width = self.beam_size * 2 if self.detector_weight else self.beam_size
+        return Beam(width, self.length_penalty, max_length=self.max_length, early=True)
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ class CaptioningPredictor:
 
     def __init__(self, model: Captioner, tokenizer: PreTrainedTokenizerFast):
         self.model, self.tokenizer = model.for_inference(), tokenizer
+        self.judge = WordJudge(tokenizer, model.config.detected_words)
         self._words = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
 
     @classmethod
@@ -96,7 +108,7 @@ class CaptioningPredictor:
     def __call__(self, image: Any, options: CaptioningOptions | None = None) -> CaptioningResult:
         """Caption one photo: a path, bytes, a file or a PIL image. Raises InputError when it is no usable picture."""
         start = time.perf_counter()
-        (found,) = self._search(self.memory([load_image(image)]), options or CaptioningOptions())
+        (found,) = self._best([load_image(image)], options or CaptioningOptions())
         return self._result(found, time.perf_counter() - start)
 
     def stream(
@@ -111,20 +123,21 @@ class CaptioningPredictor:
             start = time.perf_counter()
             loaded = [_load_or_error(image) for image in batch]
             photos = [photo for photo in loaded if isinstance(photo, Image.Image)]
-            found = iter(self._search(self.memory(photos), options) if photos else [])
+            found = iter(self._best(photos, options) if photos else [])
             seconds = (time.perf_counter() - start) / len(batch)
             for photo in loaded:
                 yield photo if isinstance(photo, InputError) else self._result(next(found), seconds)
 
     @torch.inference_mode()
-    def memory(self, photos: Sequence[Image.Image]) -> Memory:
-        """What the decoder attends to, for B loaded photos. Each is seen as it is and in the mirror, worth 1 CIDEr.
+    def look(self, photos: Sequence[Image.Image]) -> tuple[Memory, Tensor]:
+        """For B loaded photos what the decoder attends to, and the word detector's logits (B, V).
 
+        Each photo is seen as it is and in the mirror, which is worth 1 CIDEr.
         Photo by photo through the stem, whose large maps of many photos would not fit the CPU's caches: that would take
         twice as long. The small maps after it go as one batch.
         """
         maps = torch.stack([self._stem_maps(photo, mirrored=True) for photo in photos])
-        return self.model.memory(maps[:, 0], maps[:, 1])[0]
+        return self.model.memory(maps[:, 0], maps[:, 1])
 
     @torch.inference_mode()
     def imagenet(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
@@ -146,7 +159,7 @@ class CaptioningPredictor:
         for text, row in zip(texts, ids, strict=True):
             if len(row) == 2:
                 raise InputError(f"The caption {text!r} has no word in it: write a sentence in English.")
-        logprobs = score_captions(self.model, self.memory([load_image(image)]), pad(ids)).tolist()
+        logprobs = score_captions(self.model, self.look([load_image(image)])[0], pad(ids)).tolist()
         ranked = []
         for text, row, values in zip(texts, ids, logprobs, strict=True):
             tokens = tuple(Token(self._words[i], v) for i, v in zip(row[1:], values[: len(row) - 1], strict=True))
@@ -168,9 +181,17 @@ class CaptioningPredictor:
             pixels = torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)
         return encoder.stem(pixels)
 
-    def _search(self, memory: Memory, options: CaptioningOptions) -> list[list[Hypothesis]]:
-        beam = Beam(options.beam_size, options.length_penalty, max_length=options.max_length, early=True)
-        return beam_search(self.model.decoder, memory, beam)
+    def search(
+        self, photos: Sequence[Image.Image], options: CaptioningOptions
+    ) -> list[tuple[list[Hypothesis], Tensor]]:
+        """For each loaded photo the hypotheses, as search ranks them, and the word detector's logits (V,)."""
+        memory, word_logits = self.look(photos)
+        return list(zip(beam_search(self.model.decoder, memory, options.beam()), word_logits, strict=True))
+
+    def _best(self, photos: Sequence[Image.Image], options: CaptioningOptions) -> list[list[Hypothesis]]:
+        """The captions of each photo that are asked for, best first."""
+        weights = self.model.config.ranking.scaled(options.detector_weight)
+        return [self.judge.rank(*found, weights)[: options.beam_size] for found in self.search(photos, options)]
 
     def _result(self, found: list[Hypothesis], seconds: float) -> CaptioningResult:
         captions = tuple(self._caption(hypothesis) for hypothesis in found)

@@ -66,19 +66,21 @@ def warm_up() -> None:
     predict_module("captioning").get_predictor()
 
 
-def show_captions(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> tuple:
+def show_captions(
+    photo: str | None, beam_size: int, length_penalty: float, max_length: int, detector_weight: float
+) -> tuple:
     """The captions of a photo as HTML, what the session keeps, attention for the most visual word and its note."""
     if photo is None:
         return HELLO, None, None, None
     try:
-        result = _caption(photo, beam_size, length_penalty, max_length)
+        result = _caption(photo, beam_size, length_penalty, max_length, detector_weight)
     except UnrolledError as error:
         return problem(error), None, None, None
     best = result.hypotheses[0]
     word = int(np.argmax(best.looked[:-1] or best.looked))
     small = tuple(replace(caption, attention=caption.attention.astype(np.float16)) for caption in result.hypotheses)
     shown = Shown(photo, small)
-    return captions_html(result, word, length_penalty), shown, *attention_of(shown, 0, word)
+    return captions_html(result, word, length_penalty, detector_weight), shown, *attention_of(shown, 0, word)
 
 
 def show_labels(photo: str | None, shown: Shown | None) -> dict[str, float] | None:
@@ -139,10 +141,10 @@ def show_ranking(photo: str | None, captions: str) -> str:
 
 
 @explained
-def show_comparison(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> str:
+def show_comparison(photo: str | None, *search: float) -> str:
     """Our answer and BLIP's for the same photo, as HTML."""
     other = compare.caption_with_blip(photo)
-    ours = _caption(photo, beam_size, length_penalty, max_length)
+    ours = _caption(photo, *search)
     rows = [
         (both("This LSTM"), escape(ours.text), f"{ours.seconds:.2f}"),
         (f"BLIP ({compare.BLIP})", escape(other.text), f"{other.seconds:.2f}"),
@@ -151,18 +153,21 @@ def show_comparison(photo: str | None, beam_size: int, length_penalty: float, ma
 
 
 @served
-def captioning(image: str, beam_size: int = 5, length_penalty: float = 0.7, max_length: int = 20) -> dict[str, Any]:
+def captioning(
+    image: str, beam_size: int = 5, length_penalty: float = 0.7, max_length: int = 20, detector_weight: float = 1.0
+) -> dict[str, Any]:
     """Write captions for a photo with an LSTM that attends to the photo, best first.
 
     Parameters:
         image: the photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at most 40 MB)
-        beam_size: number of hypotheses that beam search keeps and returns, 3 to 5 is best
+        beam_size: number of hypotheses to return; with the word detector they are chosen among twice as many
         length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
         max_length: longest caption in words
+        detector_weight: plus this times what the word detector says of the hypothesis' words; 0: nothing
     Returns:
         text and logprob of the best caption, hypotheses [{text, logprob, tokens [{text, logprob}]}], seconds
     """
-    return _caption(image, beam_size, length_penalty, max_length).to_dict()
+    return _caption(image, beam_size, length_penalty, max_length, detector_weight).to_dict()
 
 
 @served
@@ -181,17 +186,16 @@ def captioning_rank(image: str, captions: str) -> dict[str, Any]:
     return {"captions": [asdict(caption) for caption in ranked]}
 
 
-def _caption(photo: str | None, beam_size: int, length_penalty: float, max_length: int) -> "CaptioningResult":
+def _caption(photo: str | None, *search: float) -> "CaptioningResult":
     predict = predict_module("captioning")
-    options = predict.CaptioningOptions(beam_size, length_penalty, max_length)
-    return predict.get_predictor()(photo, options)
+    return predict.get_predictor()(photo, predict.CaptioningOptions(*search))
 
 
 # --- how it looks ------------------------------------------------------------------------------------------------
 
 
-def captions_html(result: "CaptioningResult", pressed: int, length_penalty: float) -> str:
-    """The captions as a list of word buttons; `pressed` is the chosen word of the first."""
+def captions_html(result: "CaptioningResult", pressed: int, length_penalty: float, detector_weight: float = 0.0) -> str:
+    """The captions as a list of word buttons, and what ranked them; `pressed` is the chosen word of the first."""
     items = []
     for number, caption in enumerate(result.hypotheses):
         words = [_word(token.text) for token in caption.tokens]
@@ -204,6 +208,8 @@ def captions_html(result: "CaptioningResult", pressed: int, length_penalty: floa
         )
     count = len(items)
     rule = f"logprob / length<sup>{length_penalty:g}</sup>" if length_penalty else "logprob"
+    if detector_weight:
+        rule += f" + {'' if detector_weight == 1 else f'{detector_weight:g} × '}{both('words on the photo')}"
     found = both(
         "{count} captions in {seconds:.2f} s, ranked by {rule}." if count > 1 else "1 caption in {seconds:.2f} s.",
         count=count, seconds=result.seconds, rule=rule,
@@ -268,11 +274,15 @@ def build() -> None:
             example_list(examples(), photo, label="Or try one of these", elem_id="examples")
             name_examples("examples", [Path(file).stem.split("_")[0] for (file,) in examples()])
             with gr.Accordion("How to search", open=False):
-                beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="3 to 5 is best")
+                beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="captions to show")
                 length_penalty = gr.Slider(
                     0, 2, 0.7, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
                 max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="in words")
+                detector = gr.Slider(
+                    0, 2, 1, step=0.1, label="Word detector",
+                    info="how much it counts that a caption's words are on the photo; 0: log-probability alone",
+                )  # fmt: skip
                 again = gr.Button("Write captions", variant="primary")
             labels = gr.Label(num_top_classes=5, label="What the CNN alone sees", elem_id="labels")
         with gr.Column(scale=6):
@@ -303,7 +313,7 @@ def build() -> None:
         ask = gr.Button("Ask BLIP", elem_classes="act")
         comparison = gr.HTML(elem_id="comparison")
 
-    search = [beam_size, length_penalty, max_length]
+    search = [beam_size, length_penalty, max_length, detector]
     outputs = [captions, shown, overlay, note]
     changes = [photo.change, again.click, *(slider.release for slider in search)]
     found = gr.on(

@@ -4,11 +4,13 @@
     teacher        teacher forcing on captioned photos; the CNN's tail is fine-tuned along
     self-critical  the network's own captions, rewarded by CIDEr-D (Rennie et al. 2017)
     average        the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
+    ranking        how much the word detector counts when captions are ranked
 
 `python -m demos.captioning train --help` gives the exact commands behind the shipped checkpoint.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -18,14 +20,16 @@ import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader
+from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import load_tokenizer
 from core.decoder import DecoderConfig
 from core.errors import InputError
 from core.feature_cache import StemCache, stem_cache
-from core.metrics import CiderD
-from core.search import Sampling, sample
+from core.media import load_image
+from core.metrics import CiderD, caption_scores_fast
+from core.search import Hypothesis, Sampling, sample
 from core.text import BOS, PAD, UNK, encode, pad, train_word_tokenizer
 from core.training import Loss, TrainingConfig, average_weights, best_precision, train
 from demos.captioning.data import (
@@ -39,6 +43,8 @@ from demos.captioning.data import (
 )
 from demos.captioning.evaluate import dev_scores
 from demos.captioning.model import Captioner, CaptionerConfig
+from demos.captioning.predict import CaptioningOptions, CaptioningPredictor
+from demos.captioning.ranking import choose_weights
 
 WORD_WEIGHT = 0.01  # of the word detector's loss, a sum over the vocabulary
 
@@ -175,6 +181,25 @@ def average_checkpoints(folders: list[Path], data: Collections, out: Path) -> No
     print(dev_scores(model, tokenizer, data.photos[0]["dev"], data.stems(0, "dev", model)))
 
 
+def tune_ranking(folder: Path, photos: Sequence[CaptionedPhoto], out: Path) -> None:
+    """Stage 5: save the checkpoint with the ranking that suits CIDEr and BLEU-4 of the dev photos best."""
+    predictor, references = CaptioningPredictor.from_pretrained(folder), [photo.captions for photo in photos]
+    found = []
+    for start in tqdm(range(0, len(photos), 32), desc="captions", unit="batch"):
+        batch = [load_image(photo.path) for photo in photos[start : start + 32]]
+        found += predictor.search(batch, CaptioningOptions())
+
+    def quality(best: list[Hypothesis]) -> float:
+        texts = [predictor.tokenizer.decode(caption.tokens, skip_special_tokens=True) for caption in best]
+        scores = caption_scores_fast(texts, references)
+        return scores["CIDEr"] + 2 * scores["BLEU-4"]  # which differ by about that factor
+
+    model = Captioner.from_pretrained(folder)
+    model.config = replace(model.config, ranking=choose_weights(predictor.judge, found, quality))
+    print(model.config.ranking)
+    save(predictor.tokenizer, out, model)
+
+
 def new_captioner(
     captions: list[str], encoder: str, weights: str, min_count: int
 ) -> tuple[Captioner, PreTrainedTokenizerFast]:
@@ -203,6 +228,7 @@ the shipped checkpoint (the text of --data and --text is described in its model 
       --epochs 2 --learning-rate 4e-4 --tail-rate 0.3 --seed 2
   python -m demos.captioning train average --data flickr8k --start runs/teacher2/best runs/critical/best
       --out runs/average
+  python -m demos.captioning train ranking --data flickr8k --start runs/average/best --out runs/ranked
 on several GPUs: accelerate-launch --multi_gpu --num_processes N -m demos.captioning train ...
 on several CPU processes: the same after ACCELERATE_USE_CPU=true
 """
@@ -217,7 +243,7 @@ _STAGES = {  # defaults of each stage
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
-    parser.add_argument("stage", choices=[*_STAGES, "average"])
+    parser.add_argument("stage", choices=[*_STAGES, "average", "ranking"])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of Flickr8k or COCO captions")
     parser.add_argument("--text", type=Path, help="language: captions without photos, one a line (.gz allowed)")
     help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
@@ -243,6 +269,11 @@ def main(options: argparse.Namespace) -> None:
     set_seed(options.seed)
     if options.stage == "average":
         average_checkpoints(options.start or [], data, options.out)
+        return
+    if options.stage == "ranking":
+        if not options.start:
+            raise InputError("The stage `ranking` needs a checkpoint: name it with --start.")
+        tune_ranking(options.start[0], data.photos[0]["dev"], options.out)
         return
     if options.start:
         model, tokenizer = Captioner.from_pretrained(options.start[0]), load_tokenizer(options.start[0])

@@ -17,12 +17,13 @@ from core.checkpoint import checkpoint_folder
 from core.errors import InputError
 from demos.generation.bars import check_bars
 from demos.generation.data import Corpus, known_pieces, read_corpora, split_pieces, tag_of, to_ids
-from demos.generation.dynamic import dynamic_loss
+from demos.generation.dynamic import choose_rate, dynamic_loss
 from demos.generation.folk import parses, tunes
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
+TRIED = 10_000  # pieces of dev text by which the rate of dynamic evaluation is chosen
 LEARNT = 100_000  # characters of training text: more than the usual size of gradients is estimated from
 TUNES = 200
 _WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
@@ -47,7 +48,8 @@ def text_scores(
 ) -> dict[str, Any]:
     """Nats and bits per character, perplexity per piece; bits that `xz -9` needs per character of the whole corpus.
 
-    `dynamic` adds the bits per character of a network that learns from what it has read (see demos.generation.dynamic).
+    `dynamic` adds the bits per character of a network that learns from what it has read (see demos.generation.dynamic),
+    at the rate that the corpus's dev text chose.
     A piece that the vocabulary lacks counts as <unk>, with that token's probability. Raises InputError for a corpus
     that the network has not learnt.
     """
@@ -64,8 +66,10 @@ def text_scores(
     scores |= {"nats_per_character": round(nats, 4), "bits_per_character": round(nats / math.log(2), 4)}
     if dynamic:
         train = to_ids(corpus.train[:LEARNT], corpus.kind, index)
-        nats = dynamic_loss(model, ids, train, index[tag_of(corpus.name)]) * len(ids) / len(text)
-        scores["dynamic_bits_per_character"] = round(nats / math.log(2), 4)
+        tag, dev = index[tag_of(corpus.name)], to_ids(corpus.dev, corpus.kind, index)[:TRIED]
+        chosen = choose_rate(model, dev, train, tag)
+        nats = dynamic_loss(model, ids, train, tag, chosen) * len(ids) / len(text)
+        scores |= {"dynamic_bits_per_character": round(nats / math.log(2), 4), "dynamic_rate": chosen.rate}
     return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
 
 
@@ -142,7 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpora", nargs="+", metavar="NAME", help="only these (default: all the network's)")
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
-    help_text = "also as a network that goes on learning from what it has read (about 1 s per 1,000 characters)"
+    help_text = "also as a network that goes on learning from what it has read (about 2 s per 1,000 characters)"
     parser.add_argument("--dynamic", action="store_true", help=help_text)
     parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
     parser.add_argument("--temperature", type=float, default=0.7, help="of the tunes (default: %(default)s)")

@@ -9,7 +9,8 @@ What a frame shows depends on how it moves, so the CNN sees each frame with its 
 ("early fusion", Chung and Zisserman 2016): motion for the price of one two-dimensional convolution.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
 from core.encoders import create_encoder
+from core.errors import ModelError
 from core.recurrent import RecurrentStack
 
 
@@ -40,6 +42,7 @@ class LipreaderConfig:
     dropout: float = 0.3
     mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
     moved: int = 0  # pixels; and of what the clip says once it is moved up and down by so many
+    others: int = 0  # and of what so many other networks of this shape say
     insertion_penalty: float = 0.0  # ctc: off the log-probability of each word in the search
 
 
@@ -104,7 +107,11 @@ def _imagenet_blocks(name: str) -> nn.Module:
 
 
 class Lipreader(nn.Module, Checkpoint):
-    """FrameEncoder -> recurrent stack -> one linear layer."""
+    """FrameEncoder -> recurrent stack -> one linear layer.
+
+    With `config.others` it is a committee: each member errs in its own way, and their mean less than any (Hansen and
+    Salamon 1990). Members are trained one by one; `together` joins them.
+    """
 
     Config = LipreaderConfig
 
@@ -119,11 +126,12 @@ class Lipreader(nn.Module, Checkpoint):
         self.drop = nn.Dropout(config.dropout)
         self.attention = nn.Linear(self.stack.output_size, 1) if config.readout == "clip" else None
         self.classes = nn.Linear(self.stack.output_size, len(config.vocabulary))
+        self.others = nn.ModuleList(Lipreader(replace(config, others=0)) for _ in range(config.others))
 
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
         views = [clips] if self.training else self._views(clips)
-        readings = [self._read(view, lengths) for view in views]
+        readings = [member._read(view, lengths) for member in (self, *self.others) for view in views]
         return LipReading(*(torch.stack(parts).mean(0) for parts in zip(*readings, strict=True)))
 
     def _views(self, clips: Tensor) -> list[Tensor]:
@@ -144,6 +152,22 @@ class Lipreader(nn.Module, Checkpoint):
         scores = self.attention(outputs).squeeze(2).masked_fill(~real, float("-inf"))
         weights = scores.softmax(1)
         return LipReading((weights.unsqueeze(1) @ frames).squeeze(1), frames, weights)
+
+
+@torch.no_grad()
+def together(members: Sequence[Lipreader]) -> Lipreader:
+    """One network that answers with the mean of the members', which have the same config and no others yet.
+
+    Raises ModelError where they differ.
+    """
+    first = members[0].config
+    if first.others or any(member.config != first for member in members):
+        raise ModelError("A committee needs single networks of one and the same config.")
+    joined = Lipreader(replace(first, others=len(members) - 1))
+    prefixes = ["", *(f"others.{number}." for number in range(len(members) - 1))]
+    states = [(prefix, member.state_dict()) for prefix, member in zip(prefixes, members, strict=True)]
+    joined.load_state_dict({prefix + name: tensor for prefix, state in states for name, tensor in state.items()})
+    return joined.eval()
 
 
 def normalise(clips: Tensor, lengths: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from core.video import load_video
 from demos.lipreading.augment import Augmentation, augment
 from demos.lipreading.data import LESSON_WORDS, WORD_CROP, Clip, Miracl, draw_clips, grid_slots, read_grid, read_miracl
 from demos.lipreading.evaluate import dev_scores
-from demos.lipreading.model import Lipreader, LipreaderConfig, normalise, pad_clips
+from demos.lipreading.model import Lipreader, LipreaderConfig, normalise, pad_clips, together
 from demos.lipreading.mouth import crop_mouth, find_face
 
 # --- what a network is taught ------------------------------------------------------------------------------------
@@ -180,11 +180,12 @@ def grid_crop(file: Path) -> np.ndarray:
     return crop_mouth(video, find_face(video), "wide", 48, 80)
 
 
-def finish(folders: Sequence[Path], out: Path, moved: int | None = None) -> None:
-    """Save the mean of the checkpoints, or the only one; `moved` changes how it answers (LipreaderConfig.moved)."""
+def finish(folders: Sequence[Path], out: Path, combine: Callable = average_weights, moved: int | None = None) -> None:
+    """Save what `combine` makes of the checkpoints: one network of their mean weights, or with `together` one that
+    answers with the mean of what they say; `moved` changes how it answers (LipreaderConfig.moved)."""
     if not folders:
-        raise InputError("The stage `average` needs a checkpoint or more: name them with --start.")
-    model = average_weights([Lipreader.from_pretrained(folder) for folder in folders])
+        raise InputError("The stages `average` and `together` need checkpoints: name them with --start.")
+    model = combine([Lipreader.from_pretrained(folder) for folder in folders])
     finished = Lipreader(model.config if moved is None else replace(model.config, moved=moved))
     finished.load_state_dict(model.state_dict())
     finished.save_pretrained(out / "best")
@@ -222,18 +223,20 @@ _CONFIGS = {
     ),
 }
 
+_FINISHING = {"average": average_weights, "together": together}  # what makes one network of several
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
-    parser.add_argument("which", choices=[*_CONFIGS, "average"])
+    parser.add_argument("which", choices=[*_CONFIGS, *_FINISHING])
     parser.add_argument("--data", type=Path, help="words: folder of MIRACL-VC1; grid: folder of GRID")
     parser.add_argument("--clips", type=int, default=2400, help="animated: how many to draw (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="folder for the crops, so that mouths are looked for once")
-    help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
+    help_text = "checkpoint to continue from (default: an untrained network); average, together: two or more"
     parser.add_argument("--start", type=Path, nargs="+", help=help_text)
     parser.add_argument(
-        "--moved", type=int, help="average: answer with the mean of clips moved up and down, too, in pixels"
+        "--moved", type=int, help="average, together: answer with the mean of clips moved up and down, too, in pixels"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
@@ -251,8 +254,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Train one network."""
     set_seed(options.seed)
-    if options.which == "average":
-        finish(options.start or [], options.out, options.moved)
+    if options.which in _FINISHING:
+        finish(options.start or [], options.out, _FINISHING[options.which], options.moved)
         return
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision

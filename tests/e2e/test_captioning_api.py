@@ -96,7 +96,7 @@ def test_files_of_the_server_that_nobody_uploaded_are_not_read(app, meta):
     shutil.copy(CHEETAH, photo)
     for path in (str(photo), CHEETAH, f"{app.uploads}/../{photo.name}", "/etc/passwd"):
         request = {"path": path} | ({"meta": meta} if meta else {})
-        event, data = call(app, "captioning", request, 5, 0, 20)
+        event, data = call(app, "captioning", request, 5, 0, 20, 1)
         assert event == "error", path
         assert "upload" in data["error"]  # refused for where it is, not for what is in it
 
@@ -106,7 +106,7 @@ def test_every_endpoint_is_documented(app, client):
     assert {name for name in endpoints if "captioning" in name} == {"/captioning", "/captioning_rank"}
     parameters = endpoints["/captioning"]["parameters"]
     defaults = {parameter["parameter_name"]: parameter["parameter_default"] for parameter in parameters}
-    assert defaults == {"image": None, "beam_size": 5, "length_penalty": 0.7, "max_length": 20}
+    assert defaults == {"image": None, "beam_size": 5, "length_penalty": 0.7, "max_length": 20, "detector_weight": 1.0}
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
@@ -115,6 +115,6 @@ def test_agents_find_the_endpoints_as_mcp_tools(app):
     tools = {tool["name"]: tool["inputSchema"] for tool in schema}
     assert {"captioning", "captioning_rank"} <= set(tools)
     properties = tools["captioning"]["properties"]
-    assert set(properties) == {"image", "beam_size", "length_penalty", "max_length"}
+    assert set(properties) == {"image", "beam_size", "length_penalty", "max_length", "detector_weight"}
     assert all(value["description"] for value in properties.values())
     assert tools["captioning"]["required"] == ["image"]

@@ -80,6 +80,9 @@ def test_captions_are_buttons_with_their_logprobs(shown):
     assert "dog&#x27;s" in html
     assert "<eos>" not in html
     assert "ranked by logprob." in tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0)
+    judged = tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0, 0.5)
+    assert "ranked by logprob + 0.5 × <span" in judged
+    assert "words on the photo" in judged
 
 
 def test_the_visitor_s_own_caption_is_scored_against(shown):
@@ -96,9 +99,9 @@ def test_meteor_is_scored_where_it_is_asked_for(shown):
 
 
 def test_without_a_photo_every_panel_says_what_to_do():
-    assert tab.show_captions(None, 5, 0.7, 20) == (tab.HELLO, None, None, None)
+    assert tab.show_captions(None, 5, 0.7, 20, 1) == (tab.HELLO, None, None, None)
     assert tab.show_labels(None, None) is None
-    assert "choose a picture first" in tab.show_comparison(None, 5, 0.7, 20)
+    assert "choose a picture first" in tab.show_comparison(None, 5, 0.7, 20, 1)
 
 
 def test_the_examples_exist():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.decoder import DecoderConfig
-from demos.generation.dynamic import DynamicEvaluation, dynamic_loss
+from demos.generation.dynamic import DynamicEvaluation, choose_rate, dynamic_loss
 from demos.generation.evaluate import mean_loss
 from demos.generation.model import GeneratorConfig, TextGenerator
 
@@ -47,3 +47,9 @@ def test_full_decay_goes_back_to_the_trained_weights(model):
     ids = torch.tensor([5, 9, 7, 12]).repeat(50)
     forgetful = DynamicEvaluation(rate=0.01, decay=1e9, stretch=20, statistics=10)
     assert dynamic_loss(model, ids, text(200, 2), TAG, forgetful) == pytest.approx(mean_loss(model, ids, TAG), abs=1e-3)
+
+
+def test_the_rate_that_foretells_dev_text_best_is_chosen(model):
+    ids, train = torch.tensor([5, 9, 7, 12]).repeat(100), text(200, 2)
+    assert choose_rate(model, ids, train, TAG, (1e-9, 1e-2)).rate == 1e-2  # too slow to learn what repeats
+    assert choose_rate(model, ids, train, TAG, (1e-2, 10.0)).rate == 1e-2  # too fast to keep it

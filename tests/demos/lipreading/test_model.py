@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from core.errors import ModelError
 from demos.lipreading.augment import Augmentation, augment, fill_margins
 from demos.lipreading.data import Clip
 from demos.lipreading.evaluate import dev_scores
-from demos.lipreading.model import FrameEncoder, Lipreader, LipreaderConfig, normalise, pad_clips
+from demos.lipreading.model import FrameEncoder, Lipreader, LipreaderConfig, normalise, pad_clips, together
 from demos.lipreading.train import Examples, clip_loss, collate, new_sentence_reader, sentence_loss, splice
 from tests.demos.lipreading.conftest import SMALL
 
@@ -24,13 +25,13 @@ def test_padding_changes_nothing(readout):
     clips = [torch.rand(n, 12, 20) for n in (9, 4, 6)]
     network = model(readout)
     batch, lengths = pad_clips(clips)
-    together = network(normalise(batch * 255, lengths), lengths)
+    padded = network(normalise(batch * 255, lengths), lengths)
     for i, clip in enumerate(clips):
         one, length = pad_clips([clip])
         alone = network(normalise(one * 255, length), length)
-        assert torch.allclose(together.frames[i, : len(clip)], alone.frames[0], atol=1e-4)
-        assert together.attention[i].sum().item() == pytest.approx(1, abs=1e-5)
-        assert (together.attention[i, len(clip) :] == 0).all()
+        assert torch.allclose(padded.frames[i, : len(clip)], alone.frames[0], atol=1e-4)
+        assert padded.attention[i].sum().item() == pytest.approx(1, abs=1e-5)
+        assert (padded.attention[i, len(clip) :] == 0).all()
 
 
 def test_a_mirrored_reader_says_the_same_of_a_clip_and_its_mirror_image():
@@ -47,6 +48,23 @@ def test_a_reader_of_moved_clips_takes_the_mean_of_three():
     moved = [clips, clips.roll(1, 2), clips.roll(-1, 2)]
     mean = torch.stack([plain(c, lengths).logits for c in moved]).mean(0)
     assert torch.allclose(network(clips, lengths).logits, mean, atol=1e-5)
+
+
+def test_a_committee_says_the_mean_of_its_members_and_survives_saving(tmp_path):
+    first, second = model("clip", mirrored=True), model("clip", mirrored=True)
+    torch.nn.init.normal_(second.classes.weight)
+    committee = together([first, second])
+    clips, lengths = pad_clips([torch.rand(n, 12, 20) for n in (9, 4)])
+    expected = (first(clips, lengths).logits + second(clips, lengths).logits) / 2
+    assert torch.allclose(committee(clips, lengths).logits, expected, atol=1e-5)
+    committee.save_pretrained(tmp_path, half=False)
+    assert torch.equal(Lipreader.from_pretrained(tmp_path)(clips, lengths).logits, committee(clips, lengths).logits)
+
+
+def test_a_committee_of_networks_that_differ_is_refused():
+    for members in ([model("clip"), model("ctc")], [together([model("clip")] * 2)] * 2):
+        with pytest.raises(ModelError, match="config"):
+            together(members)
 
 
 def test_a_spliced_clip_goes_on_as_the_other_one():

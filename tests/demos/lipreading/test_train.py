@@ -21,6 +21,8 @@ def test_drawn_mouths_from_nothing_to_a_reading(tmp_path, monkeypatch):
     assert [record["epoch"] for record in records if "dev" in record] == [1, 2]
     start = str(run / "best")
     assert main(["train", "average", "--start", start, start, "--moved", "2", "--out", str(tmp_path / "finished")]) == 0
+    assert main(["train", "together", "--start", start, start, "--out", str(tmp_path / "joined")]) == 0
+    assert Lipreader.from_pretrained(tmp_path / "joined" / "best").config.others == 1
     folder = tmp_path / "lipreading"
     folder.mkdir()
     (tmp_path / "finished" / "best").rename(folder / "animated")
