@@ -22,7 +22,7 @@ LION = gr.media.get_image("lion.jpg")
 MARKED = {"_type": "gradio.FileData"}
 # What a request of each endpoint that takes a file has after it.
 AFTER_FILE = {
-    "captioning": (5, 0.7, 20), "captioning_rank": ("a lion",), "vqa": ("What animal is this?", []),
+    "captioning": (5, 0.7, 20, 1), "captioning_rank": ("a lion",), "vqa": ("What animal is this?", []),
     "lipreading": ("words", 10, 5, False),
 }  # fmt: skip
 UPLOADABLE = {name: case for name, case in BAD_IMAGES.items() if name not in ("folder", "missing")}
@@ -174,11 +174,11 @@ def test_no_address_inside_the_network_is_fetched(app, endpoint, inner_server):
 
 
 WRONG_TYPES = {
-    "photo as text": ("captioning", "photo.jpg", 5, 0.7, 20),
-    "photo as list": ("captioning", ["x"], 5, 0.7, 20),
+    "photo as text": ("captioning", "photo.jpg", 5, 0.7, 20, 1),
+    "photo as list": ("captioning", ["x"], 5, 0.7, 20, 1),
     "photo as number": ("vqa", 5, "What is this?", []),
-    "path as number": ("captioning", {"path": 5}, 5, 0.7, 20),
-    "no photo": ("captioning", None, 5, 0.7, 20),
+    "path as number": ("captioning", {"path": 5}, 5, 0.7, 20, 1),
+    "no photo": ("captioning", None, 5, 0.7, 20, 1),
     "no question": ("vqa", {"path": ""}, None, []),
     "clip as text": ("lipreading", "clip.mp4", "words", 10, 5, False),
     "no clip": ("lipreading", None, "words", 10, 5, False),
