@@ -186,8 +186,9 @@ the shipped checkpoints:
       --learning-rate 6e-4 --longest 512 --adversary 0.4 --seed 7 --out runs/english2
   python -m demos.sentiment train classify --data sst imdb --start runs/english/best --epochs 2 \
       --learning-rate 6e-4 --longest 400 --adversary 0.6 --seed 11 --out runs/english3
+      # and again with --seed 13 --out runs/english4
   python -m demos.sentiment train votes --data sst imdb --start runs/english2/second runs/english3/best \
-      --out runs/english-votes                    # second: see the model card
+      runs/english4/best --out runs/english-votes                    # second: see the model card
   python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 6 \
       --hidden-size 448 --out runs/korean-language
   python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best \
