@@ -200,6 +200,10 @@ the shipped checkpoints (--cache runs/crops with each keeps the crops):
       --learning-rate 1e-3 --seed 2 --out runs/words2  # and again with --seed 3 --out runs/words3
   python -m demos.lipreading train average --start runs/words/best runs/words2/best runs/words3/best \
       --out runs/words-average
+  python -m demos.lipreading train words --data miracl_vc1 --all-speakers --seed 4 --out runs/words4
+      # and again with --seed 5 --out runs/words5
+  python -m demos.lipreading train together --start runs/words-average/best runs/words4/best runs/words5/best \
+      --out runs/committee
   python -m demos.lipreading train leave-one-out --data miracl_vc1 --out runs/leave-one-out
   python -m demos.lipreading train grid --data grid --out runs/grid
   python -m demos.lipreading train grid --data grid --start runs/grid/best --epochs 18 --learning-rate 1e-3 --seed 3 \
