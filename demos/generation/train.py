@@ -253,6 +253,10 @@ the shipped networks: of the seven corpora, each stage going on from the one bef
       --learning-rate 2e-3 --weights 2 1.5 2.5 2 1 1 3 --seed 3
   python -m demos.generation train --data corpora --out runs/generation4 --start runs/generation3/best --minutes 75 \
       --learning-rate 2e-3 --weights 2 1.5 2.5 2 1 1 3 --seed 4
+  python -m demos.generation train --data corpora --out runs/generation5 --start runs/generation4/best --minutes 62 \
+      --learning-rate 2e-3 --weights 1.5 1 2 2 1.5 4 2 --seed 5
+  python -m demos.generation train --data corpora --out runs/generation6 --start runs/generation5/best --minutes 24 \
+      --learning-rate 1.5e-3 --weights 1.5 1.5 2 3 2 3 2 --seed 6
 and of the film reviews (without --epochs it goes on, with --resume from where it ended):
   python -m demos.generation train --preset reviews --data imdb --epochs 15 --out runs/reviews
 a text of your own:
