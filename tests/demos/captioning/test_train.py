@@ -19,6 +19,7 @@ from core.training import TrainingConfig
 from demos.captioning.__main__ import main
 from demos.captioning.data import CAPTIONS_PER_PHOTO, CaptionedStems, Collate
 from demos.captioning.model import Captioner
+from demos.captioning.ranking import WEIGHTS
 from demos.captioning.train import (
     SelfCriticalLoss,
     cross_entropy,
@@ -93,6 +94,22 @@ def test_the_stages_log_their_figures(runs):
     for stage in ("teacher", "self-critical"):
         with Image.open(runs / stage / "curve.png") as curve:
             assert min(curve.size) > 200
+
+
+def test_the_ranking_is_chosen_and_the_weights_stay(runs, toys, tmp_path):
+    start, out = runs / "teacher" / "best", tmp_path / "ranked"
+    arguments = ["--data", str(toys), "--start", str(start), "--out", str(out)]
+    assert main(["train", "ranking", *arguments]) == 0
+    before, ranked = Captioner.from_pretrained(start), Captioner.from_pretrained(out / "best")
+    assert {ranked.config.ranking.sure, ranked.config.ranking.seen} <= set(WEIGHTS)
+    assert not changed(ranked, before.state_dict())
+    assert load_tokenizer(out / "best").get_vocab() == load_tokenizer(start).get_vocab()
+
+
+@pytest.mark.parametrize("stage", ["average", "ranking"])
+def test_a_stage_that_needs_a_checkpoint_says_so(stage, toys, tmp_path, capsys):
+    assert main(["train", stage, "--data", str(toys), "--out", str(tmp_path)]) == 2
+    assert "--start" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", ["language", "teacher", "self-critical"])

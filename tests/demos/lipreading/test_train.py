@@ -33,7 +33,12 @@ def test_drawn_mouths_from_nothing_to_a_reading(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["average"], "--start"), (["words"], "--data"), (["grid", "--data", "nowhere"], "nowhere")],
+    [
+        (["average"], "--start"),
+        (["together"], "--start"),
+        (["words"], "--data"),
+        (["grid", "--data", "nowhere"], "nowhere"),
+    ],
 )
 def test_what_cannot_be_trained_gets_a_sentence(tmp_path, capsys, arguments, reason):
     assert main(["train", *arguments, "--out", str(tmp_path)]) == 2
