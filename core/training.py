@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast, set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -38,6 +38,7 @@ class TrainingConfig:
     """How to train; one recipe is one such value."""
 
     epochs: int
+    minutes: float | None = None  # by the clock instead: the schedule and the training end when they are over
     learning_rate: float = 1e-3
     schedule: str = "cosine"  # or "linear", "inverse_sqrt", "constant"; all after the warm-up
     warmup_steps: int = 200
@@ -73,6 +74,7 @@ class Progress:
     epoch: int = 0
     best: float = -math.inf
     stale: int = 0  # evaluations since the best
+    elapsed: float = 0.0  # share of the minutes that is over, where the clock ends the training
 
     def state_dict(self) -> dict:
         """For Accelerate's checkpoints."""
@@ -113,11 +115,11 @@ def train(
     )
     parameters = parameter_groups or [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config, len(loader)))
+    progress = Progress()
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config, len(loader), progress))
     average = None
     if config.average:
         average = AveragedModel(model, accelerator.device, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-    progress = Progress()
     # The scheduler stays unprepared: Accelerate would step it once per process.
     wrapped, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     accelerator.register_for_checkpointing(scheduler, progress, *([average] if average else []))
@@ -126,7 +128,10 @@ def train(
         accelerator.load_state(str(folder / "state"))
     log.rewind(progress.step)
 
-    while progress.epoch < config.epochs and progress.stale < config.patience:
+    def over() -> bool:
+        return progress.elapsed >= 1 if config.minutes else progress.epoch >= config.epochs
+
+    while not over() and progress.stale < config.patience:
         wrapped.train()
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(progress.epoch)
@@ -143,6 +148,9 @@ def train(
             optimizer.zero_grad()
             scheduler.step()
             progress.step += 1
+            if config.minutes:  # by one process's clock, so that all agree on the rate and the end
+                elapsed = torch.tensor(log.seconds() / 60 / config.minutes, device=accelerator.device)
+                progress.elapsed = broadcast(elapsed).item()
             if average:
                 average.update_parameters(accelerator.unwrap_model(wrapped))
             if progress.step % config.log_every == 0:
@@ -150,6 +158,8 @@ def train(
                 bar.set_postfix(loss=f"{value:.3f}")
                 rate = scheduler.get_last_lr()[0]
                 log.write(step=progress.step, loss=value, norm=float(norm), rate=rate, **(result.figures or {}))
+            if config.minutes and over():
+                break
         progress.epoch += 1
         if evaluate:
             _judge(average.module if average else accelerator.unwrap_model(wrapped), evaluate, save, progress, log)
@@ -200,8 +210,8 @@ def _save_state(accelerator: Accelerator, folder: Path) -> None:
     accelerator.wait_for_everyone()
 
 
-def _schedule(config: TrainingConfig, steps_per_epoch: int) -> Callable[[int], float]:
-    """Factor of the learning rate at each step: linear warm-up, then the named decay."""
+def _schedule(config: TrainingConfig, steps_per_epoch: int, progress: Progress) -> Callable[[int], float]:
+    """Factor of the learning rate at each step: linear warm-up, then the named decay, by steps or by the clock."""
     total = max(1, config.epochs * steps_per_epoch - config.warmup_steps)
     start = max(1, config.warmup_steps)
     shapes = {
@@ -216,7 +226,8 @@ def _schedule(config: TrainingConfig, steps_per_epoch: int) -> Callable[[int], f
     def factor(step: int) -> float:
         if step < config.warmup_steps:
             return (step + 1) / config.warmup_steps
-        return shape(min(1.0, (step - config.warmup_steps) / total))
+        done = progress.elapsed if config.minutes else (step - config.warmup_steps) / total
+        return shape(min(1.0, done))
 
     return factor
 
@@ -246,9 +257,13 @@ class Log:
         part.write_text("".join(json.dumps(record) + "\n" for record in self.records))
         part.replace(self.file)
 
+    def seconds(self) -> float:
+        """Since the training began, without the time between an interruption and its resumption."""
+        return time.monotonic() - self.start
+
     def write(self, **record: Any) -> None:
         """Append one record; after an evaluation, draw the curve anew."""
-        record["seconds"] = round(time.monotonic() - self.start, 1)
+        record["seconds"] = round(self.seconds(), 1)
         self.records.append(record)
         if not self.enabled:
             return

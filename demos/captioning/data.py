@@ -1,7 +1,7 @@
 """Captioned photos as batches for training. The collections' readers are in core.captioned_photos."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,33 +20,41 @@ CAPTIONS_PER_PHOTO = 5
 
 
 class CaptionedStems(Dataset):
-    """Item: (photo number, stem cache, its row, tokens of all captions)."""
+    """Item: (photo number, its stem map (C, h, w), tokens of all captions).
 
-    def __init__(self, photos: Sequence[CaptionedPhoto], cache: StemCache, tokenizer, first: int = 0):
-        self.cache, self.first = cache, first
+    look: from a row to the stem map of that photo.
+    """
+
+    def __init__(self, photos: Sequence[CaptionedPhoto], look: Callable[[int], Tensor], tokenizer, first: int = 0):
+        self.look, self.first = look, first
         self.captions = [short_ones(encode(tokenizer, p.captions)) for p in photos]
 
     def __len__(self) -> int:
         return len(self.captions)
 
-    def __getitem__(self, row: int) -> tuple[int, StemCache, int, list[list[int]]]:
-        return self.first + row, self.cache, row, self.captions[row]
+    def __getitem__(self, row: int) -> tuple[int, Tensor, list[list[int]]]:
+        return self.first + row, self.look(row), self.captions[row]
+
+
+def mirrored_at_random(cache: StemCache) -> Callable[[int], Tensor]:
+    """A look at cached stem maps: half the time at those of the mirrored photo."""
+    return lambda row: cache.map(row, flip=random.random() < 0.5)
 
 
 class Collate:
     """Items -> stem_maps (B, C, h, w); tokens (B * k, T); words (B, V), 1 where a caption of the photo has one of the V
-    most frequent words; photos (B,), their numbers. Augmentation: the photo or its mirror image, whole or cropped."""
+    most frequent words; photos (B,), their numbers. crop: half the batches show a window of each photo's map."""
 
-    def __init__(self, detected_words: int, augment: bool = True):
-        self.detected_words, self.augment = detected_words, augment
+    def __init__(self, detected_words: int, crop: bool = True):
+        self.detected_words, self.crop = detected_words, crop
 
     def __call__(self, items: list) -> dict[str, Tensor]:
-        maps = torch.stack([cache.map(row, flip=self.augment and random.random() < 0.5) for _, cache, row, _ in items])
-        if self.augment:
+        maps = torch.stack([stem_map for _, stem_map, _ in items])
+        if self.crop:
             maps = random_crop(maps)
         words = torch.zeros(len(items), self.detected_words)
         chosen = []
-        for place, (_, _, _, captions) in enumerate(items):
+        for place, (_, _, captions) in enumerate(items):
             chosen += choose(captions, CAPTIONS_PER_PHOTO)
             words[place, [t for caption in captions for t in caption if UNK < t < self.detected_words]] = 1
         photos = torch.tensor([number for number, *_ in items])

@@ -23,7 +23,7 @@ from core.media import clean_text, load_image
 from core.search import Beam, Hypothesis, beam_search
 from core.text import PAD, UNK, Token, encode, pad
 from demos.captioning.model import Captioner
-from demos.captioning.ranking import WordJudge
+from demos.captioning.ranking import DetectorWeights, WordJudge
 
 MAX_CAPTION = 500  # characters of a caption that a visitor types
 MAX_CAPTIONS = 200  # captions to rank at once
@@ -47,9 +47,9 @@ class CaptioningOptions:
         check_number("max_length", self.max_length, 1, 40, whole=True)
         check_number("detector_weight", self.detector_weight, 0, 5)
 
-    def beam(self) -> Beam:
-        """The same for the search."""
-        width = self.beam_size * 2 if self.detector_weight else self.beam_size
+    def beam(self, ranked: bool = True) -> Beam:
+        """The same for the search; `ranked`: whether something else ranks what it finds."""
+        width = self.beam_size * 2 if ranked and self.detector_weight else self.beam_size
         return Beam(width, self.length_penalty, max_length=self.max_length, early=True)
 
 
@@ -186,7 +186,8 @@ class CaptioningPredictor:
     ) -> list[tuple[list[Hypothesis], Tensor]]:
         """For each loaded photo the hypotheses, as search ranks them, and the word detector's logits (V,)."""
         memory, word_logits = self.look(photos)
-        return list(zip(beam_search(self.model.decoder, memory, options.beam()), word_logits, strict=True))
+        beam = options.beam(ranked=self.model.config.ranking != DetectorWeights())
+        return list(zip(beam_search(self.model.decoder, memory, beam), word_logits, strict=True))
 
     def _best(self, photos: Sequence[Image.Image], options: CaptioningOptions) -> list[list[Hypothesis]]:
         """The captions of each photo that are asked for, best first."""

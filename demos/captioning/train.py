@@ -4,13 +4,13 @@
     teacher        teacher forcing on captioned photos; the CNN's tail is fine-tuned along
     self-critical  the network's own captions, rewarded by CIDEr-D (Rennie et al. 2017)
     average        the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
-    ranking        how much the word detector counts when captions are ranked
+    ranking        how much the word detector and repetitions count when captions are ranked
 
 `python -m demos.captioning train --help` gives the exact commands behind the shipped checkpoint.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -23,6 +23,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from core.augmentation import FreshStemMaps
 from core.checkpoint import load_tokenizer
 from core.decoder import DecoderConfig
 from core.errors import InputError
@@ -38,6 +39,7 @@ from demos.captioning.data import (
     CaptionedPhoto,
     CaptionedStems,
     Collate,
+    mirrored_at_random,
     read_caption_lines,
     read_collection,
 )
@@ -130,6 +132,13 @@ class Collections:
         """All captions of the training photos."""
         return [c for collection in self.photos for photo in collection["train"] for c in photo.captions]
 
+    def looks(self, model: Captioner, fresh: bool) -> list[Callable[[int], Tensor]]:
+        """For each collection how its training photos are seen: from the cache, or `fresh`, a random view each time."""
+        if not fresh:
+            return [mirrored_at_random(self.stems(number, "train", model)) for number in range(len(self.photos))]
+        stem_map = FreshStemMaps(model.config.encoder)
+        return [lambda row, photos=collection["train"]: stem_map(photos[row].path) for collection in self.photos]
+
     def stems(self, number: int, split: str, model: Captioner) -> StemCache:
         """Stem maps of one collection's split."""
         paths = [p.path for p in self.photos[number][split]]
@@ -147,14 +156,17 @@ def train_language(model: Captioner, tokenizer, file: Path, config: TrainingConf
 
 def train_on_photos(
     model: Captioner, tokenizer, data: Collections, loss, config: TrainingConfig, folder: Path, resume: bool,
-    batch_size: int, tail_rate: float,
+    batch_size: int, tail_rate: float, fresh: bool = False,
 ) -> list[dict]:  # fmt: skip
-    """Stages 2 and 3; returns the log. The tail learns at `tail_rate` times the learning rate; 0 leaves it frozen."""
+    """Stages 2 and 3; returns the log. The tail learns at `tail_rate` times the learning rate; 0 leaves it frozen.
+
+    fresh: every photo is seen as a random view of itself each time, instead of from the cache.
+    """
     sets, first = [], 0
-    for number, collection in enumerate(data.photos):
-        sets.append(CaptionedStems(collection["train"], data.stems(number, "train", model), tokenizer, first))
+    for collection, look in zip(data.photos, data.looks(model, fresh), strict=True):
+        sets.append(CaptionedStems(collection["train"], look, tokenizer, first))
         first += len(sets[-1])
-    collate = Collate(model.config.detected_words)
+    collate = Collate(model.config.detected_words, crop=not fresh)
     loader = DataLoader(ConcatDataset(sets), batch_size, shuffle=True, drop_last=True, collate_fn=collate)
     dev = {"photos": data.photos[0]["dev"], "cache": data.stems(0, "dev", model)}
     evaluate = partial(dev_scores, tokenizer=tokenizer, **dev)
@@ -181,18 +193,21 @@ def average_checkpoints(folders: list[Path], data: Collections, out: Path) -> No
     print(dev_scores(model, tokenizer, data.photos[0]["dev"], data.stems(0, "dev", model)))
 
 
-def tune_ranking(folder: Path, photos: Sequence[CaptionedPhoto], out: Path) -> None:
-    """Stage 5: save the checkpoint with the ranking that suits CIDEr and BLEU-4 of the dev photos best."""
-    predictor, references = CaptioningPredictor.from_pretrained(folder), [photo.captions for photo in photos]
-    found = []
-    for start in tqdm(range(0, len(photos), 32), desc="captions", unit="batch"):
-        batch = [load_image(photo.path) for photo in photos[start : start + 32]]
-        found += predictor.search(batch, CaptioningOptions())
+def tune_ranking(folder: Path, data: Collections, out: Path) -> None:
+    """Stage 5: save the checkpoint with the ranking that suits CIDEr and BLEU-4 of all collections' dev photos best."""
+    predictor, found, parts = CaptioningPredictor.from_pretrained(folder), [], []
+    for collection in data.photos:
+        photos, first = collection["dev"], len(found)
+        for start in tqdm(range(0, len(photos), 32), desc="captions", unit="batch"):
+            batch = [load_image(photo.path) for photo in photos[start : start + 32]]
+            # as many as the detector will choose among, as the search alone ranks them
+            found += predictor.search(batch, CaptioningOptions(2 * CaptioningOptions.beam_size, detector_weight=0.0))
+        parts.append((slice(first, len(found)), [photo.captions for photo in photos]))
 
     def quality(best: list[Hypothesis]) -> float:
         texts = [predictor.tokenizer.decode(caption.tokens, skip_special_tokens=True) for caption in best]
-        scores = caption_scores_fast(texts, references)
-        return scores["CIDEr"] + 2 * scores["BLEU-4"]  # which differ by about that factor
+        scores = [caption_scores_fast(texts[part], references) for part, references in parts]
+        return sum(s["CIDEr"] + 2 * s["BLEU-4"] for s in scores)  # which differ by about that factor
 
     model = Captioner.from_pretrained(folder)
     model.config = replace(model.config, ranking=choose_weights(predictor.judge, found, quality))
@@ -251,7 +266,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for stem maps (about 2 GB)")
+    parser.add_argument("--fresh", action="store_true", help="see every photo anew each time, not from the cache")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--minutes", type=float, help="train for so long, however many epochs that makes")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--batch-size", type=int, default=48, help="photos, each with five captions")
     help_text = "learning rate of the CNN's tail, relative (default: 0.1 in the stage teacher, else 0: frozen)"
@@ -273,14 +290,14 @@ def main(options: argparse.Namespace) -> None:
     if options.stage == "ranking":
         if not options.start:
             raise InputError("The stage `ranking` needs a checkpoint: name it with --start.")
-        tune_ranking(options.start[0], data.photos[0]["dev"], options.out)
+        tune_ranking(options.start[0], data, options.out)
         return
     if options.start:
         model, tokenizer = Captioner.from_pretrained(options.start[0]), load_tokenizer(options.start[0])
     else:
         weights = options.encoder_weights
         model, tokenizer = new_captioner(data.captions(), options.encoder, weights, options.min_count)
-    chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
+    chosen = {k: v for k in ("epochs", "minutes", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
     if options.stage == "language":
@@ -292,4 +309,4 @@ def main(options: argparse.Namespace) -> None:
     size, rate = options.batch_size, options.tail_rate
     if rate is None:
         rate = 0.1 if options.stage == "teacher" else 0.0
-    train_on_photos(model, tokenizer, data, loss, config, options.out, options.resume, size, rate)
+    train_on_photos(model, tokenizer, data, loss, config, options.out, options.resume, size, rate, options.fresh)

@@ -19,16 +19,22 @@ from demos.generation.model import TextGenerator
 
 LONGEST_STEP = 4.0  # in usual gradients; one surprise shall not throw the network off
 RATES = (2e-4, 4e-4, 8e-4, 1.6e-3)  # to choose from: a text that repeats itself is to be learnt faster than a novel
+STRETCHES = (100, 50)  # pieces, to choose from: shorter ones learn sooner, and take longer
 
 
 @dataclass(frozen=True)
 class DynamicEvaluation:
-    """How a network learns while it reads; the rate is chosen for each corpus, the others once, on dev text."""
+    """How a network learns while it reads; rate and stretch are chosen for each corpus, the rest once, on dev text."""
 
     rate: float = 8e-4
     decay: float = 0.02  # share of the way back to the trained weights after each stretch, at the mean RMS
     stretch: int = 100  # pieces that are predicted, then learnt from
     statistics: int = 100  # stretches of training text from which the usual size of gradients is estimated
+
+    def at_stretch(self, length: int) -> "DynamicEvaluation":
+        """The same for stretches of another length: as far as before in as many pieces, in more steps or in fewer."""
+        share = length / self.stretch
+        return replace(self, stretch=length, rate=self.rate * share, decay=self.decay * share)
 
 
 def dynamic_loss(
@@ -56,12 +62,17 @@ def dynamic_loss(
     return total / len(ids)
 
 
-def choose_rate(
-    model: TextGenerator, dev_ids: Tensor, training_ids: Tensor, tag: int, rates: Sequence[float] = RATES
-) -> DynamicEvaluation:
-    """The options with whichever of the rates foretells a (T,) dev text of the corpus best."""
-    choices = [replace(DynamicEvaluation(), rate=rate) for rate in rates]
-    return min(choices, key=lambda options: dynamic_loss(model, dev_ids, training_ids, tag, options))
+def choose_options(
+    model: TextGenerator, dev_ids: Tensor, training_ids: Tensor, tag: int,
+    rates: Sequence[float] = RATES, stretches: Sequence[int] = STRETCHES,
+) -> DynamicEvaluation:  # fmt: skip
+    """The options with whichever of the rates, then of the stretches, foretells a (T,) dev text of the corpus best."""
+
+    def loss(options: DynamicEvaluation) -> float:
+        return dynamic_loss(model, dev_ids, training_ids, tag, options)
+
+    best = min((DynamicEvaluation(rate) for rate in rates), key=loss)
+    return min((best.at_stretch(length) for length in stretches), key=loss)
 
 
 def _usual_gradients(

@@ -17,13 +17,13 @@ from core.checkpoint import checkpoint_folder
 from core.errors import InputError
 from demos.generation.bars import check_bars
 from demos.generation.data import Corpus, known_pieces, read_corpora, split_pieces, tag_of, to_ids
-from demos.generation.dynamic import choose_rate, dynamic_loss
+from demos.generation.dynamic import choose_options, dynamic_loss
 from demos.generation.folk import parses, tunes
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
-TRIED = 10_000  # pieces of dev text by which the rate of dynamic evaluation is chosen
+TRIED = 10_000  # pieces of dev text by which rate and stretch of dynamic evaluation are chosen
 LEARNT = 100_000  # characters of training text: more than the usual size of gradients is estimated from
 TUNES = 200
 _WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
@@ -49,7 +49,7 @@ def text_scores(
     """Nats and bits per character, perplexity per piece; bits that `xz -9` needs per character of the whole corpus.
 
     `dynamic` adds the bits per character of a network that learns from what it has read (see demos.generation.dynamic),
-    at the rate that the corpus's dev text chose.
+    at the rate and in the stretches that the corpus's dev text chose.
     A piece that the vocabulary lacks counts as <unk>, with that token's probability. Raises InputError for a corpus
     that the network has not learnt.
     """
@@ -67,9 +67,10 @@ def text_scores(
     if dynamic:
         train = to_ids(corpus.train[:LEARNT], corpus.kind, index)
         tag, dev = index[tag_of(corpus.name)], to_ids(corpus.dev, corpus.kind, index)[:TRIED]
-        chosen = choose_rate(model, dev, train, tag)
+        chosen = choose_options(model, dev, train, tag)
         nats = dynamic_loss(model, ids, train, tag, chosen) * len(ids) / len(text)
-        scores |= {"dynamic_bits_per_character": round(nats / math.log(2), 4), "dynamic_rate": chosen.rate}
+        scores["dynamic_bits_per_character"] = round(nats / math.log(2), 4)
+        scores |= {"dynamic_rate": chosen.rate, "dynamic_stretch": chosen.stretch}
     return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
 
 
@@ -143,7 +144,9 @@ def tune_scores(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `evaluate`."""
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--corpora", nargs="+", metavar="NAME", help="only these (default: all the network's)")
+    parser.add_argument(
+        "--corpora", nargs="+", metavar="NAME", help="only these (default: all; of --checkpoint, all its own)"
+    )
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
     help_text = "also as a network that goes on learning from what it has read (about 2 s per 1,000 characters)"
@@ -160,16 +163,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Print one JSON line of figures per corpus."""
-    from demos.generation.predict import GenerationPredictor
+    from demos.generation.predict import GenerationPredictor, get_predictor
 
-    checkpoints = {source.name: source.checkpoint for source in SOURCES}
-    learnt = {checkpoints.get(name, "generation") for name in options.corpora or ()} or {"generation"}
-    if len(learnt) > 1 and not options.checkpoint:
-        raise InputError(f"These corpora belong to several networks ({', '.join(sorted(learnt))}): name those of one.")
-    folder = Path(options.checkpoint or checkpoint_folder(learnt.pop()))
-    predictor = GenerationPredictor.from_pretrained(folder)
-    names = ["folk"] if options.tunes else options.corpora or list(predictor.corpora)
-    for corpus in read_corpora(options.data, names):
+    own = GenerationPredictor.from_pretrained(options.checkpoint) if options.checkpoint else None
+    learnt = list(own.corpora) if own else [source.name for source in SOURCES if source.files]
+    folders = {source.name: checkpoint_folder(source.checkpoint) for source in SOURCES}
+    for corpus in read_corpora(options.data, ["folk"] if options.tunes else options.corpora or learnt):
+        predictor = own or get_predictor(corpus.name)
+        folder = Path(options.checkpoint or folders[corpus.name])
         sampled = "sampled tunes" if options.whole_bars else "sampled tunes, bars left to the network"
         record = {"data": corpus.name, "split": sampled if options.tunes else options.split}
         if options.tunes:

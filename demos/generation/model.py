@@ -3,8 +3,10 @@
 One network may have learnt several corpora; a text then begins with the tag of the corpus that it belongs to.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
@@ -29,6 +31,21 @@ class TextGenerator(nn.Module, Checkpoint):
         super().__init__()
         self.config = config
         self.decoder = LSTMDecoder(config.decoder)
+
+    def specialised(self, corpora: Sequence[str], pieces: Sequence[str]) -> "TextGenerator":
+        """A copy that knows only these of its corpora and of its pieces, tags and special tokens among them.
+
+        Where a network goes on learning with some of its corpora alone, it forgets the others: it becomes theirs.
+        """
+        number = {piece: n for n, piece in enumerate(self.config.vocabulary)}
+        rows = torch.tensor([number[piece] for piece in pieces])
+        entries = tuple(entry for entry in self.config.corpora if entry[0] in corpora)
+        decoder = replace(self.config.decoder, vocab_size=len(rows))
+        copy = TextGenerator(replace(self.config, vocabulary=tuple(pieces), corpora=entries, decoder=decoder))
+        state = self.decoder.state_dict()
+        chosen = {name: state[name][rows] for name in ("embedding.weight", "bias")}
+        copy.decoder.load_state_dict({**state, **chosen})
+        return copy
 
     def forward(self, tokens: Tensor, state: DecoderState | None = None) -> DecoderOutput:
         """(N, T) tokens and the state before them (None: empty) -> logits (N, T, V) and the state after them."""

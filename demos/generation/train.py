@@ -5,8 +5,6 @@
 
 import argparse
 import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from core.decoder import DecoderConfig, DecoderState
 from core.errors import InputError
-from core.training import Loss, LossFunction, TrainingConfig, best_precision, train
+from core.training import Loss, TrainingConfig, best_precision, train
 from demos.generation.data import (
     READERS,
     TEXT_ENDS,
@@ -139,6 +137,23 @@ def new_generator(corpora: Sequence[Corpus], recipe: Recipe) -> TextGenerator:
     return TextGenerator(GeneratorConfig(vocabulary, entries, decoder))
 
 
+def going_on_from(start: TextGenerator, corpora: Sequence[Corpus], dropout: float) -> TextGenerator:
+    """The network itself, or one of these corpora alone where it has learnt others too.
+
+    Raises InputError for a corpus that it has not learnt.
+    """
+    known = set(start.config.vocabulary)
+    unknown = [c.name for c in corpora if tag_of(c.name) not in known]
+    if unknown:
+        raise InputError(f"The network to start from has not learnt {', '.join(unknown)}: name its own corpora only.")
+    if len(corpora) < len(start.config.corpora):
+        pieces = [piece for piece in build_vocabulary(corpora, min_count=1) if piece in known]
+        start = start.specialised([c.name for c in corpora], pieces)
+    start.decoder.dropout.p = dropout
+    start.config = replace(start.config, decoder=replace(start.config.decoder, dropout=dropout))
+    return start
+
+
 def _first_line(text: str) -> str:
     return next(line for line in text.split("\n") if line.strip())[:60] + "\n"
 
@@ -187,19 +202,15 @@ def four_moments(moments: list[dict]) -> list[dict]:
 
 def train_generator(
     corpora: Sequence[Corpus], recipe: Recipe, folder: Path, resume: bool = False,
-    start: TextGenerator | None = None, minutes: float | None = None, earlier: Sequence[dict] = (),
+    start: TextGenerator | None = None, earlier: Sequence[dict] = (),
 ) -> list[dict]:  # fmt: skip
     """Train on the corpora and return the log; `folder`/best is the checkpoint.
 
-    start: a network to go on from. earlier: the recorded moments of its training. minutes: about how long it may take;
-    the number of epochs then follows from the speed of the first steps, so that the learning rate has come down when
-    the time is over.
+    start: a network to go on from; of its corpora, the new one knows those given. earlier: the recorded moments of its
+    training.
     """
-    model = start or new_generator(corpora, recipe)
+    model = going_on_from(start, corpora, recipe.dropout) if start else new_generator(corpora, recipe)
     index = {piece: i for i, piece in enumerate(model.config.vocabulary)}
-    unknown = [c.name for c in corpora if tag_of(c.name) not in index]
-    if unknown:
-        raise InputError(f"The network to start from has not learnt {', '.join(unknown)}: name its own corpora only.")
     texts = [to_ids(c.train, c.kind, index) for c in corpora]
     tags = [index[tag_of(c.name)] for c in corpora]
     seed = recipe.training.seed
@@ -207,11 +218,8 @@ def train_generator(
         texts, tags, [c.weight for c in corpora], recipe.lanes, recipe.chunk, recipe.stretch, recipe.stretches,
         line_end=index.get(TEXT_ENDS.get(corpora[0].kind, "\n")), seed=seed,
     )  # fmt: skip
-    config = recipe.training
     counts = torch.bincount(torch.cat(texts), minlength=len(index)).float() + 1
     loss = SampledLoss(counts, recipe.negatives) if recipe.negatives else stateful_loss
-    if minutes:
-        config = replace(config, epochs=_epochs_within(minutes, model, lanes, loss, config.precision))
     if not start and not resume:
         model.decoder.bias.data = (counts / counts.sum()).log()  # where a model that knows no context would end up
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,22 +232,7 @@ def train_generator(
         (folder / "best" / MOMENTS).write_text(json.dumps(four_moments(judge.moments), indent=1, ensure_ascii=False))
 
     loader = DataLoader(lanes, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
-    return train(model, loader, loss, config, folder, judge, save, resume=resume)
-
-
-def _epochs_within(minutes: float, model: TextGenerator, lanes: Lanes, loss: LossFunction, precision: str) -> int:
-    """How many epochs fit, from the time of five steps forth and back."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)
-    for number in range(8):
-        if number == 3:
-            begin = time.monotonic()
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            batch = {name: tensor.to(device) for name, tensor in lanes[0].items()}
-            loss(model, batch, None).value.backward()
-    model.zero_grad()
-    per_step = (time.monotonic() - begin) / 5 * 1.12  # the optimiser, and the judge after each epoch
-    return max(1, math.floor(minutes * 60 / per_step / len(lanes)))
+    return train(model, loader, loss, recipe.training, folder, judge, save, resume=resume)
 
 
 # --- command line ------------------------------------------------------------------------------------------------
@@ -276,7 +269,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, with a learning rate that starts anew")
-    parser.add_argument("--minutes", type=float, help="set the number of epochs by the time that there is")
+    parser.add_argument("--minutes", type=float, help="train for so long, however many epochs that makes")
     parser.add_argument("--epochs", type=int, help="of 64 steps each (reviews: of 384)")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--weights", nargs="+", type=float, help="how much of each corpus to read, relatively")
@@ -308,11 +301,11 @@ def main(options: argparse.Namespace) -> None:
     sizes = ("layers", "hidden_size", "embed_dim", "dropout", "lanes", "chunk", "stretch")
     recipe = replace(recipe, **{n: v for n in sizes if (v := getattr(options, n)) is not None})
     precision = best_precision() if options.precision == "auto" else options.precision
-    chosen = {n: v for n in ("epochs", "learning_rate") if (v := getattr(options, n)) is not None}
+    chosen = {n: v for n in ("epochs", "minutes", "learning_rate") if (v := getattr(options, n)) is not None}
     recipe = replace(recipe, training=replace(recipe.training, precision=precision, seed=options.seed, **chosen))
     start, earlier = None, []
     if options.start:
         start = TextGenerator.from_pretrained(options.start)
         files = (file for file in (options.start.parent / MOMENTS, options.start / MOMENTS) if file.exists())
         earlier = [moment for file in list(files)[:1] for moment in json.loads(file.read_text())]
-    train_generator(corpora, recipe, options.out, options.resume, start, options.minutes, earlier)
+    train_generator(corpora, recipe, options.out, options.resume, start, earlier)

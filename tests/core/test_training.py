@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -235,6 +237,24 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path, schedule, shape):
     records = train(toy_model(), toy_loader(), squared_error, config, tmp_path)
     rates = [record["rate"] / 0.02 for record in records]  # after each of the 12 steps
     assert rates == pytest.approx([0.5, 0.75, 1.0, *shape], abs=1e-3)
+
+
+def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_by_them(tmp_path):
+    """However many epochs that makes, it ends within one too; a resumed one has only the minutes that were left."""
+    config = TrainingConfig(epochs=1, minutes=0.05, schedule="linear", learning_rate=0.02, warmup_steps=2, log_every=1)
+
+    def slow(model: nn.Module, batch: list[Tensor], carry: None) -> Loss:
+        time.sleep(0.25)
+        return squared_error(model, batch, carry)
+
+    records = train(toy_model(), toy_loader(), slow, config, tmp_path, dev_figure)
+    steps = [record for record in records if "rate" in record]
+    assert STEPS < len(steps) <= 12
+    assert steps[-1]["seconds"] >= 3 > steps[-2]["seconds"]
+    assert "dev" in records[-1]
+    for record, after in pairwise(steps[3:]):
+        assert after["rate"] / 0.02 == pytest.approx(1 - record["seconds"] / 3, abs=0.05)
+    assert train(toy_model(), toy_loader(), slow, config, tmp_path, dev_figure, resume=True) == records
 
 
 def test_parameter_groups_have_their_own_learning_rate(tmp_path):

@@ -17,6 +17,7 @@ from demos.captioning.data import (
     CaptionedStems,
     Collate,
     choose,
+    mirrored_at_random,
     random_crop,
     read_caption_lines,
     read_collection,
@@ -134,15 +135,16 @@ def stems() -> CaptionedStems:
     maps = np.ones((3, 2, 4, 6, 6), np.float16) * np.arange(1, 4).reshape(3, 1, 1, 1, 1)
     maps[:, 1] *= -1
     photos = [CaptionedPhoto(Path(f"{n}.jpg"), tuple(group)) for n, group in enumerate(captions)]
-    dataset = CaptionedStems(photos, StemCache(maps), tokenizer, first=100)
-    dataset.tokenizer = tokenizer
+    cache = StemCache(maps)
+    dataset = CaptionedStems(photos, cache.map, tokenizer, first=100)
+    dataset.tokenizer, dataset.cache = tokenizer, cache
     return dataset
 
 
 def test_a_batch_has_five_captions_of_each_photo_and_all_its_words(stems):
     random.seed(0)
     size = len(stems.tokenizer)
-    batch = Collate(size, augment=False)([stems[2], stems[0], stems[1]])
+    batch = Collate(size, crop=False)([stems[2], stems[0], stems[1]])
     assert batch["photos"].tolist() == [102, 100, 101]
     assert batch["stem_maps"].shape == (3, 4, 6, 6)
     assert batch["stem_maps"][:, 0, 0, 0].tolist() == [3, 1, 2]
@@ -159,15 +161,16 @@ def test_a_batch_has_five_captions_of_each_photo_and_all_its_words(stems):
         expected = {token for row in captions for token in row} - {PAD, BOS, EOS, UNK}
         assert set(batch["words"][place].nonzero().flatten().tolist()) == expected
     assert batch["words"].shape == (3, size)
-    fewer = Collate(6, augment=False)([stems[2], stems[0], stems[1]])["words"]
+    fewer = Collate(6, crop=False)([stems[2], stems[0], stems[1]])["words"]
     assert torch.equal(fewer, batch["words"][:, :6])  # the most frequent words have the first ids
 
 
 def test_augmentation_mirrors_and_crops(stems):
     random.seed(0)
+    look = mirrored_at_random(stems.cache)
     collate, seen, sizes = Collate(len(stems.tokenizer)), [], set()
     for _ in range(60):
-        maps = collate([stems[0], stems[1]])["stem_maps"]
+        maps = collate([(0, look(0), stems.captions[0]), (1, look(1), stems.captions[1])])["stem_maps"]
         seen += maps[:, 0, 0, 0].tolist()
         sizes.add(tuple(maps.shape[2:]))
     assert {value: 0.35 < seen.count(value) / 60 < 0.65 for value in set(seen)} == dict.fromkeys((1, -1, 2, -2), True)

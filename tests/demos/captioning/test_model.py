@@ -14,8 +14,8 @@ from demos.captioning.train import teacher_loss
 @pytest.fixture
 def batch(captioner, collections, tokenizer) -> dict[str, Tensor]:
     """All eight photos, whole and unmirrored, with five captions each."""
-    stems = CaptionedStems(collections.photos[0]["dev"], collections.stems(0, "dev", captioner), tokenizer)
-    return Collate(len(tokenizer), augment=False)([stems[row] for row in range(8)])
+    stems = CaptionedStems(collections.photos[0]["dev"], collections.stems(0, "dev", captioner).map, tokenizer)
+    return Collate(len(tokenizer), crop=False)([stems[row] for row in range(8)])
 
 
 def captions(model: Captioner, stem_maps: Tensor) -> list:

@@ -52,6 +52,12 @@ def test_a_caption_of_function_words_tells_nothing_and_comes_last(judge):
     assert judge.rank(found, detected(dog=-1.0), DetectorWeights(sure=0.4))[0] is found[1]
 
 
+def test_a_word_that_is_said_again_counts_against_a_caption_but_a_function_word_does_not(judge):
+    found = [caption(-1.0, A, DOG, A, DOG), caption(-1.1, A, DOG, A, A)]
+    assert judge.rank(found, detected(dog=1.0), DetectorWeights(sure=0.4, seen=0.4)) == found
+    assert judge.rank(found, detected(dog=1.0), DetectorWeights(0.4, 0.4, repeated=0.2))[0] is found[1]
+
+
 def test_the_chosen_weights_are_those_that_put_the_better_captions_first(judge):
     """Each photo has a likelier caption that is wrong; only the detector tells, and only if it counts enough."""
     photos = [([caption(-1.0, A, CAT), caption(-1.6, A, DOG)], detected(dog=0.0, cat=-4.0)) for _ in range(3)]

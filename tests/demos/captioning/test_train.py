@@ -4,6 +4,7 @@ import copy
 import gzip
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,8 @@ def greedy_captions(model: Captioner, tokenizer, stem_maps: Tensor) -> list[str]
 @pytest.fixture
 def batch(captioner, collections, tokenizer) -> dict[str, Tensor]:
     """All eight photos, whole and unmirrored, with five captions each."""
-    stems = CaptionedStems(collections.photos[0]["dev"], collections.stems(0, "dev", captioner), tokenizer)
-    return Collate(len(tokenizer), augment=False)([stems[row] for row in range(8)])
+    stems = CaptionedStems(collections.photos[0]["dev"], collections.stems(0, "dev", captioner).map, tokenizer)
+    return Collate(len(tokenizer), crop=False)([stems[row] for row in range(8)])
 
 
 # --- the command line --------------------------------------------------------------------------------------------
@@ -101,9 +102,20 @@ def test_the_ranking_is_chosen_and_the_weights_stay(runs, toys, tmp_path):
     arguments = ["--data", str(toys), "--start", str(start), "--out", str(out)]
     assert main(["train", "ranking", *arguments]) == 0
     before, ranked = Captioner.from_pretrained(start), Captioner.from_pretrained(out / "best")
-    assert {ranked.config.ranking.sure, ranked.config.ranking.seen} <= set(WEIGHTS)
+    assert set(asdict(ranked.config.ranking).values()) <= set(WEIGHTS)
     assert not changed(ranked, before.state_dict())
     assert load_tokenizer(out / "best").get_vocab() == load_tokenizer(start).get_vocab()
+
+
+def test_photos_can_be_seen_anew_each_time(runs, toys, tmp_path):
+    """With five times the photos, since they are never twice the same; the cache serves the dev photos alone."""
+    start, cache = runs / "teacher" / "best", tmp_path / "cache"
+    fresh = ("--fresh", "--start", str(start), "--epochs", "1", "--learning-rate", "0.002", "--batch-size", "4")
+    arguments = ["--data", str(toys), "--cache", str(cache), "--precision", "no", "--out", str(tmp_path), *fresh]
+    assert main(["train", "teacher", *arguments]) == 0
+    assert len(list(cache.glob("*.npy"))) == 1
+    figures = [record["dev"]["CIDEr"] for folder in (runs / "teacher", tmp_path) for record in read_log(folder)[-1:]]
+    assert figures[1] > 0.8 * figures[0]
 
 
 @pytest.mark.parametrize("stage", ["average", "ranking"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.decoder import DecoderConfig
-from demos.generation.dynamic import DynamicEvaluation, choose_rate, dynamic_loss
+from demos.generation.dynamic import DynamicEvaluation, choose_options, dynamic_loss
 from demos.generation.evaluate import mean_loss
 from demos.generation.model import GeneratorConfig, TextGenerator
 
@@ -51,5 +51,13 @@ def test_full_decay_goes_back_to_the_trained_weights(model):
 
 def test_the_rate_that_foretells_dev_text_best_is_chosen(model):
     ids, train = torch.tensor([5, 9, 7, 12]).repeat(100), text(200, 2)
-    assert choose_rate(model, ids, train, TAG, (1e-9, 1e-2)).rate == 1e-2  # too slow to learn what repeats
-    assert choose_rate(model, ids, train, TAG, (1e-2, 10.0)).rate == 1e-2  # too fast to keep it
+    assert choose_options(model, ids, train, TAG, (1e-9, 1e-2), (100,)).rate == 1e-2  # too slow to learn what repeats
+    assert choose_options(model, ids, train, TAG, (1e-2, 10.0), (100,)).rate == 1e-2  # too fast to keep it
+
+
+def test_the_stretch_that_foretells_dev_text_best_is_chosen(model):
+    ids, train = torch.tensor([5, 9, 7, 12]).repeat(50), text(200, 2)
+    chosen = choose_options(model, ids, train, TAG, (1e-2,), (100, 50))
+    assert (chosen.stretch, chosen.rate, chosen.decay) == (50, 5e-3, 0.01)  # sooner, and as fast in all
+    noise = text(100, 3)
+    assert choose_options(model, noise, train, TAG, (1e-2,), (200, 100)).stretch == 200  # learns from nothing in time

@@ -17,7 +17,15 @@ from demos.generation.evaluate import longest_copy, save_record, text_scores, xz
 from demos.generation.folk import parses, to_abc, tunes
 from demos.generation.model import TextGenerator
 from demos.generation.predict import GenerationOptions, GenerationPredictor
-from demos.generation.train import MOMENTS, Recipe, SampledLoss, four_moments, stateful_loss, train_generator
+from demos.generation.train import (
+    MOMENTS,
+    Recipe,
+    SampledLoss,
+    four_moments,
+    going_on_from,
+    stateful_loss,
+    train_generator,
+)
 from demos.generation.units import best_units
 
 
@@ -46,9 +54,27 @@ def test_a_training_can_go_on_from_a_checkpoint_but_not_for_a_corpus_it_lacks(tr
     assert log[-1]["dev"]["cats"] < trained[0][-1]["dev"]["cats"]
     steps = [moment["step"] for moment in json.loads((tmp_path / MOMENTS).read_text())]
     assert steps == [log[-1]["step"], 2 * log[-1]["step"]]
+    assert TextGenerator.from_pretrained(tmp_path / "best").config.corpora == start.config.corpora
     other = type(corpora[0])(**{**vars(corpora[0]), "name": "dogs"})
     with pytest.raises(InputError, match="has not learnt dogs"):
         train_generator([other], recipe, tmp_path, start=start)
+
+
+def test_a_network_that_goes_on_with_some_of_its_corpora_becomes_theirs_alone(trained, corpora, recipe, tmp_path):
+    whole = TextGenerator.from_pretrained(trained[1] / "best")
+    narrow = going_on_from(whole, corpora[:1], dropout=0.3).eval()
+    assert [entry[0] for entry in narrow.config.corpora] == ["cats"]
+    assert narrow.config.vocabulary[4:5] == ("<cats>",)
+    assert set(narrow.config.vocabulary[5:]) == set(corpora[0].train)  # no token of a tune
+    assert (narrow.config.decoder.dropout, narrow.decoder.dropout.p) == (0.3, 0.3)
+    before, after = ({p: n for n, p in enumerate(m.config.vocabulary)} for m in (whole, narrow))
+    text, rows = ["<cats>", *"The cat"], [before[piece] for piece in narrow.config.vocabulary]
+    with torch.inference_mode():
+        logits = [m(torch.tensor([[ix[p] for p in text]])).logits for m, ix in ((whole, before), (narrow, after))]
+    torch.testing.assert_close(logits[1], logits[0][..., rows])
+    log = train_generator(corpora[:1], recipe, tmp_path, start=whole)
+    assert log[-1]["dev"]["cats"] < text_scores(narrow, corpora[0], "dev")["nats_per_character"]
+    assert GenerationPredictor.from_pretrained(tmp_path / "best")("cats", "The cat").text
 
 
 def test_a_network_of_words_learns_from_a_sample_of_its_vocabulary(reviews, tmp_path):

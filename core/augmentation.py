@@ -1,0 +1,51 @@
+"""Photos seen anew every time: what keeps a CNN that is being fine-tuned from learning its training photos by heart."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from core.encoders import shared_encoder
+from core.precision import inference_dtype
+from core.torchvision_import import import_torchvision
+
+SMALLEST = 0.6  # share of a photo's area that a view shows at least
+WIDEST = 4 / 3  # by how much a view is stretched at most, one way or the other
+JITTER = 0.2  # of brightness, contrast and saturation; colours keep their names, so the hue stays
+
+
+def random_view(size: int) -> Callable[[Image.Image], Image.Image]:
+    """A function from an RGB photo to a random window of it, size x size, mirrored half the time, its light changed.
+
+    The "Inception" crops of Szegedy et al. (2015), with larger windows: a caption tells of the whole photo.
+    """
+    import_torchvision()
+    from torchvision.transforms import v2
+
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size, (SMALLEST, 1.0), (1 / WIDEST, WIDEST), v2.InterpolationMode.BICUBIC),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(JITTER, JITTER, JITTER),
+        ]
+    )
+
+
+class FreshStemMaps:
+    """Stem maps of photo files, each time of another random view of the photo.
+
+    The frozen stem runs in whatever number format is fast here; per photo it takes less time than the tail's training.
+    """
+
+    def __init__(self, encoder_name: str):
+        self.encoder = shared_encoder(encoder_name, inference_dtype())
+        self.view = random_view(self.encoder.config.input_size)
+
+    @torch.no_grad()
+    def __call__(self, path: Path) -> Tensor:
+        """(C, h, w) float32"""
+        with Image.open(path) as photo:
+            view = self.view(photo.convert("RGB"))
+        return self.encoder.stem(self.encoder.preprocess([view]))[0].float()

@@ -1,0 +1,58 @@
+"""Photos seen anew every time."""
+
+import gradio.media
+import pytest
+import torch
+from PIL import Image, ImageStat
+
+from core.augmentation import SMALLEST, FreshStemMaps, random_view
+from core.encoders import create_encoder
+
+CHEETAH = gradio.media.get_image("cheetah1.jpg")
+
+
+@pytest.fixture
+def halves() -> Image.Image:
+    """Red on the left, blue on the right."""
+    photo = Image.new("RGB", (224, 224), (200, 40, 40))
+    photo.paste((40, 40, 200), (112, 0, 224, 224))
+    return photo
+
+
+def test_a_view_is_a_window_of_the_photo_mirrored_half_the_time(halves):
+    torch.manual_seed(0)
+    view = random_view(64)
+    mirrored, light = 0, set()
+    for _ in range(100):
+        seen = view(halves)
+        assert (seen.mode, seen.size) == ("RGB", (64, 64))
+        left, right = seen.getpixel((0, 32)), seen.getpixel((63, 32))
+        assert {left[0] > left[2], right[0] > right[2]} == {True, False}  # both halves, whatever the light
+        mirrored += left[2] > left[0]
+        light.add(round(ImageStat.Stat(seen).mean[1]))
+    assert 35 < mirrored < 65
+    assert len(light) > 10
+
+
+def test_a_view_shows_most_of_the_photo():
+    """Of a photo whose top left is white and the rest black, the share of white in a view tells the window's size."""
+    torch.manual_seed(0)
+    photo = Image.new("L", (200, 200))
+    photo.paste(255, (0, 0, 100, 200))
+    view = random_view(100)
+    shares = [ImageStat.Stat(view(photo.convert("RGB")).convert("L").point(lambda v: 255 * (v > 60))).mean[0] / 255
+              for _ in range(100)]  # fmt: skip
+    narrowest = (SMALLEST * 3 / 4) ** 0.5  # of the photo's width
+    assert min(shares) >= 1 - 0.5 / narrowest - 0.02
+    assert max(shares) <= 0.5 / narrowest + 0.02
+    assert max(shares) - min(shares) > 0.2
+
+
+def test_stem_maps_differ_from_time_to_time_and_are_those_of_the_photo():
+    torch.manual_seed(0)
+    fresh, encoder = FreshStemMaps("efficientnet_lite0"), create_encoder("efficientnet_lite0")
+    first, second = fresh(CHEETAH), fresh(CHEETAH)
+    assert (first.dtype, first.shape) == (torch.float32, (112, 14, 14))
+    assert not torch.equal(first, second)
+    labels = [encoder.classify(fresh(CHEETAH)[None]).argmax().item() for _ in range(8)]
+    assert labels.count(293) >= 6  # "cheetah"
