@@ -20,11 +20,12 @@ from demos.generation.model import TextGenerator
 LONGEST_STEP = 4.0  # in usual gradients; one surprise shall not throw the network off
 RATES = (2e-4, 4e-4, 8e-4, 1.6e-3)  # to choose from: a text that repeats itself is to be learnt faster than a novel
 STRETCHES = (100, 50)  # pieces, to choose from: shorter ones learn sooner, and take longer
+KEPT = (1.0, 0.25)  # shares of the decay, to choose from: a text of one kind need not be forgotten soon
 
 
 @dataclass(frozen=True)
 class DynamicEvaluation:
-    """How a network learns while it reads; rate and stretch are chosen for each corpus, the rest once, on dev text."""
+    """How a network learns while it reads; all but the statistics is chosen for each corpus on its dev text."""
 
     rate: float = 8e-4
     decay: float = 0.02  # share of the way back to the trained weights after each stretch, at the mean RMS
@@ -64,15 +65,16 @@ def dynamic_loss(
 
 def choose_options(
     model: TextGenerator, dev_ids: Tensor, training_ids: Tensor, tag: int,
-    rates: Sequence[float] = RATES, stretches: Sequence[int] = STRETCHES,
+    rates: Sequence[float] = RATES, stretches: Sequence[int] = STRETCHES, shares: Sequence[float] = KEPT,
 ) -> DynamicEvaluation:  # fmt: skip
-    """The options with whichever of the rates, then of the stretches, foretells a (T,) dev text of the corpus best."""
+    """Options by how well they foretell a (T,) dev text of the corpus: a rate, then a stretch, then a decay for it."""
 
     def loss(options: DynamicEvaluation) -> float:
         return dynamic_loss(model, dev_ids, training_ids, tag, options)
 
     best = min((DynamicEvaluation(rate) for rate in rates), key=loss)
-    return min((best.at_stretch(length) for length in stretches), key=loss)
+    best = min((best.at_stretch(length) for length in stretches), key=loss)
+    return min((replace(best, decay=best.decay * share) for share in shares), key=loss)
 
 
 def _usual_gradients(

@@ -23,7 +23,7 @@ from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
-TRIED = 10_000  # pieces of dev text by which rate and stretch of dynamic evaluation are chosen
+TRIED = 10_000  # pieces of dev text by which dynamic evaluation's options are chosen
 LEARNT = 100_000  # characters of training text: more than the usual size of gradients is estimated from
 TUNES = 200
 _WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
@@ -49,7 +49,7 @@ def text_scores(
     """Nats and bits per character, perplexity per piece; bits that `xz -9` needs per character of the whole corpus.
 
     `dynamic` adds the bits per character of a network that learns from what it has read (see demos.generation.dynamic),
-    at the rate and in the stretches that the corpus's dev text chose.
+    in the way that the corpus's dev text chose.
     A piece that the vocabulary lacks counts as <unk>, with that token's probability. Raises InputError for a corpus
     that the network has not learnt.
     """
@@ -70,7 +70,7 @@ def text_scores(
         chosen = choose_options(model, dev, train, tag)
         nats = dynamic_loss(model, ids, train, tag, chosen) * len(ids) / len(text)
         scores["dynamic_bits_per_character"] = round(nats / math.log(2), 4)
-        scores |= {"dynamic_rate": chosen.rate, "dynamic_stretch": chosen.stretch}
+        scores |= {f"dynamic_{name}": getattr(chosen, name) for name in ("rate", "stretch", "decay")}
     return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
 
 

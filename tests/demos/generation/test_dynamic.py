@@ -57,7 +57,14 @@ def test_the_rate_that_foretells_dev_text_best_is_chosen(model):
 
 def test_the_stretch_that_foretells_dev_text_best_is_chosen(model):
     ids, train = torch.tensor([5, 9, 7, 12]).repeat(50), text(200, 2)
-    chosen = choose_options(model, ids, train, TAG, (1e-2,), (100, 50))
+    chosen = choose_options(model, ids, train, TAG, (1e-2,), (100, 50), (1.0,))
     assert (chosen.stretch, chosen.rate, chosen.decay) == (50, 5e-3, 0.01)  # sooner, and as fast in all
     noise = text(100, 3)
-    assert choose_options(model, noise, train, TAG, (1e-2,), (200, 100)).stretch == 200  # learns from nothing in time
+    assert (
+        choose_options(model, noise, train, TAG, (1e-2,), (200, 100), (1.0,)).stretch == 200
+    )  # learns from nothing in time
+
+
+def test_a_text_of_one_kind_chooses_to_keep_what_it_learnt(model):
+    ids, train = torch.tensor([5, 9, 7, 12]).repeat(50), text(200, 2)
+    assert choose_options(model, ids, train, TAG, (1e-2,), (20,), (100.0, 1.0, 0.25)).decay == pytest.approx(0.001)
