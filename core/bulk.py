@@ -2,27 +2,34 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
 from core.errors import InputError, UnrolledError
 
+Request = dict[str, Any] | InputError  # the error says what is wrong with a line that is none
 Answer = dict[str, Any] | UnrolledError
 
 
 def read_requests(
-    lines: Iterable[str], required: Iterable[str], optional: Iterable[str]
-) -> Iterator[dict | InputError]:
-    """Each line as a request, or the InputError that says what is wrong with it. Blank lines are skipped."""
+    lines: Iterable[str], required: Iterable[str], optional: Iterable[str], defaults: dict[str, Any] | None = None
+) -> Iterator[Request]:
+    """Each line as a request, or the InputError that says what is wrong with it. Blank lines are skipped.
+
+    What a line says goes before the `defaults`.
+    """
     required, allowed = set(required), {*required, *optional}
     for line in lines:
         if line.strip():
-            yield _read_request(line, required, allowed)
+            request = _read_request(line, required, allowed)
+            yield request if isinstance(request, InputError) else {**(defaults or {}), **request}
 
 
-def _read_request(line: str, required: set[str], allowed: set[str]) -> dict | InputError:
+def _read_request(line: str, required: set[str], allowed: set[str]) -> Request:
     try:
         request = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -38,6 +45,72 @@ def _read_request(line: str, required: set[str], allowed: set[str]) -> dict | In
 
 def _example(required: set[str]) -> str:
     return json.dumps(dict.fromkeys(sorted(required), "..."))
+
+
+def answers_one_by_one(
+    requests: Iterable[Request], answer: Callable[[dict], Any], about: Callable[[dict], dict]
+) -> Iterator[Answer]:
+    """An answer for each request, or an error in its place.
+
+    answer: request -> a result with `to_dict`; may raise InputError. about: request -> what its answer repeats of it.
+    """
+    for request in requests:
+        if isinstance(request, InputError):
+            yield request
+            continue
+        try:
+            result = answer(request)
+        except InputError as error:
+            result = error
+        yield answer_with(about(request), result)
+
+
+def answers_in_batches(
+    requests: Iterable[Request],
+    options_of: Callable[[dict], Any],
+    stream: Callable[[Iterator[dict], Any], Iterator[Any]],
+    about: Callable[[dict], dict],
+) -> Iterator[Answer]:
+    """The same for what is served in batches: neighbours with the same options share them; memory stays bounded.
+
+    options_of: request -> its options; may raise InputError. stream: (requests, their options) -> results in order,
+    each with `to_dict` or an InputError.
+    """
+
+    def tried(request: Request) -> Any:
+        if isinstance(request, InputError):
+            return request
+        try:
+            return options_of(request)
+        except InputError as error:
+            return error
+
+    for options, group in groupby(requests, key=tried):
+        if isinstance(options, InputError):
+            yield from (answer_with(about(r), options) if isinstance(r, dict) else r for r in group)
+            continue
+        asked: deque[dict] = deque()
+        for result in stream(_remember(group, asked), options):
+            yield answer_with(about(asked.popleft()), result)
+
+
+def _remember(requests: Iterable[dict], asked: deque[dict]) -> Iterator[dict]:
+    for request in requests:
+        asked.append(request)
+        yield request
+
+
+def answer_with(about: dict[str, Any], result: Any) -> dict[str, Any]:
+    """What was asked and a result, which has `to_dict` or is an InputError, as one answer."""
+    return {**about, "error": str(result)} if isinstance(result, InputError) else {**about, **result.to_dict()}
+
+
+def with_progress(answers: Iterator[Answer], total: int, unit: str) -> Iterator[Answer]:
+    """The same answers; on a terminal a bar shows how many of them there are."""
+    from tqdm import tqdm
+
+    quiet = total < 2 or not sys.stderr.isatty()
+    return iter(tqdm(answers, total=total, unit=unit, disable=quiet, file=sys.stderr))
 
 
 def write_answers(answers: Iterable[Answer], out: TextIO | None = None) -> int:

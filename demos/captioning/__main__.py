@@ -4,54 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from core.bulk import Answer, open_lines, read_requests, write_answers
-from core.errors import InputError, UnrolledError
-
-COMMANDS = ("predict", "train", "evaluate")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 if some input could not be served, 2 if none could be tried."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
-        arguments = ["predict", *arguments]
-    try:
-        options = _parser(arguments[0]).parse_args(arguments)
-        return options.run(options) or 0
-    except UnrolledError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    """Only the chosen command's module is imported: training needs libraries that captioning does not."""
-    parser = argparse.ArgumentParser(prog="python -m demos.captioning", description="Captions for photos.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="caption photos (may be left out)")
-    train = commands.add_parser("train", help="train the network")
-    evaluate = commands.add_parser("evaluate", help="measure the network as published")
-    if command == "predict":
-        _add_predict_arguments(predict)
-    elif command == "train":
-        from demos.captioning import train as module
-
-        module.add_arguments(train)
-        train.set_defaults(run=module.main)
-    elif command == "evaluate":
-        from demos.captioning import evaluate as module
-
-        module.add_arguments(evaluate)
-        evaluate.set_defaults(run=module.main)
-    return parser
+from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, with_progress, write_answers
+from core.command_line import Command, run_command
+from core.errors import InputError
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +23,6 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per word")
     parser.add_argument("--max-length", type=int, help="words (default: 20)")
     parser.add_argument("--detector-weight", type=float, help="of the word detector, when ranking; 0 leaves it out")
-    parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -80,17 +37,16 @@ def _predict(options: argparse.Namespace) -> int:
     CaptioningOptions(**chosen)  # a wrong option is said before anything is loaded
     if options.jsonl:
         with open_lines(options.jsonl) as lines:
-            requests = ({**chosen, **r} if isinstance(r, dict) else r for r in read_requests(lines, ["image"], names))
-            return write_answers(_served(options, requests))
+            return write_answers(_served(options, read_requests(lines, ["image"], names, chosen)))
     photos = list(_photos(options.inputs))
     requests = ({"image": str(photo), **chosen} for photo in photos)
-    answers = _with_progress(_served(options, requests), len(photos))
+    answers = with_progress(_served(options, requests), len(photos), "photo")
     if options.json:
         return write_answers(answers)
     return max(_print(photo, answer) for photo, answer in zip(photos, answers, strict=True))
 
 
-def _served(options: argparse.Namespace, requests: Iterable[dict | InputError]) -> Iterator[Answer]:
+def _served(options: argparse.Namespace, requests: Iterable[Request]) -> Iterator[Answer]:
     """Answers in the order of the requests, from this process or from Ray's."""
     load = partial(_answerer, options.checkpoint, options.batch_size)
     if options.ray is None:
@@ -100,7 +56,7 @@ def _served(options: argparse.Namespace, requests: Iterable[dict | InputError]) 
     return answer_on_ray(load, requests, options.ray, options.batch_size)
 
 
-def _answerer(checkpoint: str | None, batch_size: int) -> Callable[[Iterable[dict | InputError]], Iterator[Answer]]:
+def _answerer(checkpoint: str | None, batch_size: int) -> Callable[[Iterable[Request]], Iterator[Answer]]:
     from demos.captioning.predict import CaptioningPredictor
 
     return partial(_answers, CaptioningPredictor.from_pretrained(checkpoint), batch_size=batch_size)
@@ -115,48 +71,15 @@ def _photos(inputs: Iterable[str]) -> Iterator[Path]:
         yield from list_images(path) if path.is_dir() else [path]
 
 
-def _answers(predictor: Any, requests: Iterable[dict | InputError], batch_size: int) -> Iterator[Answer]:
-    """Answers in the order of the requests. Neighbours with the same options share batches; memory stays bounded."""
-    for options, group in groupby(requests, key=_options_of):
-        if isinstance(options, InputError):
-            yield from (_error_of(request, options) for request in group)
-            continue
-        names: list[Any] = []
-        results = predictor.stream(_remember(group, names), options, batch_size)
-        for result in results:
-            name = names.pop(0)
-            if isinstance(result, InputError):
-                yield {"image": name, "error": str(result)}
-            else:
-                yield {"image": name, **result.to_dict()}
-
-
-def _options_of(request: dict | InputError) -> Any:
+def _answers(predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
     from demos.captioning.predict import CaptioningOptions
 
-    if isinstance(request, InputError):
-        return request
-    try:
-        return CaptioningOptions(**{name: value for name, value in request.items() if name != "image"})
-    except InputError as error:
-        return error
-
-
-def _error_of(request: dict | InputError, error: InputError) -> Answer:
-    return {"image": request["image"], "error": str(error)} if isinstance(request, dict) else error
-
-
-def _remember(group: Iterable[dict], names: list[Any]) -> Iterator[Any]:
-    for request in group:
-        names.append(request["image"])
-        yield request["image"]
-
-
-def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:
-    from tqdm import tqdm
-
-    quiet = total < 2 or not sys.stderr.isatty()
-    return iter(tqdm(answers, total=total, unit="photo", disable=quiet, file=sys.stderr))
+    return answers_in_batches(
+        requests,
+        lambda request: CaptioningOptions(**{name: value for name, value in request.items() if name != "image"}),
+        lambda group, options: predictor.stream((request["image"] for request in group), options, batch_size),
+        about=lambda request: {"image": request["image"]},
+    )
 
 
 def _print(photo: Path, answer: Answer) -> int:
@@ -167,6 +90,18 @@ def _print(photo: Path, answer: Answer) -> int:
     for hypothesis in answer["hypotheses"]:
         print(f"  {hypothesis['logprob']:7.2f}  {hypothesis['text']}")
     return 0
+
+
+COMMANDS = {
+    "predict": Command("caption photos (may be left out)", _add_predict_arguments, _predict),
+    "train": Command("train the network", module="demos.captioning.train"),
+    "evaluate": Command("measure the network as published", module="demos.captioning.evaluate"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See core.command_line.run_command."""
+    return run_command("demos.captioning", "Captions for photos.", COMMANDS, arguments)
 
 
 if __name__ == "__main__":

@@ -5,52 +5,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from core.bulk import Answer, open_lines, read_requests, write_answers
-from core.errors import InputError, UnrolledError
+from core.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
+from core.command_line import Command, run_command
+from core.errors import InputError
 from demos.generation.sources import SOURCES
 
-COMMANDS = ("predict", "train", "evaluate")
 FIELDS = ("temperature", "top_k", "top_p", "length", "seed", "whole_bars")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 if some input could not be served, 2 if none could be tried."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
-        arguments = ["predict", *arguments]
-    try:
-        options = _parser(arguments[0]).parse_args(arguments)
-        return options.run(options) or 0
-    except UnrolledError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    """Only the chosen command's module is imported: training needs libraries that writing does not."""
-    parser = argparse.ArgumentParser(prog="python -m demos.generation", description="Text, a piece at a time.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="write on after a beginning (may be left out)")
-    train = commands.add_parser("train", help="train a network")
-    evaluate = commands.add_parser("evaluate", help="measure a network on held-out text, or its folk tunes")
-    if command == "predict":
-        _add_predict_arguments(predict)
-    elif command == "train":
-        from demos.generation import train as module
-
-        module.add_arguments(train)
-        train.set_defaults(run=module.main)
-    elif command == "evaluate":
-        from demos.generation import evaluate as module
-
-        module.add_arguments(evaluate)
-        evaluate.set_defaults(run=module.main)
-    return parser
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +31,6 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whole-bars", action=argparse.BooleanOptionalAction, help="of folk tunes: let every bar add up; the default"
     )
-    parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -110,26 +69,30 @@ def _finder(checkpoint: str | None) -> Callable[[str], Any]:
     return lambda corpus: predictor
 
 
-def answers(
-    find: Callable[[str], Any], requests: Iterable[dict | InputError], chosen: dict[str, Any]
-) -> Iterator[Answer]:
+def answers(find: Callable[[str], Any], requests: Iterable[Request], chosen: dict[str, Any]) -> Iterator[Answer]:
     """An answer, or an error in its place, for each request; its own fields go before the `chosen` ones.
 
     find: corpus -> the predictor that has learnt it.
     """
     from demos.generation.predict import GenerationOptions
 
-    for request in requests:
-        if isinstance(request, InputError):
-            yield request
-            continue
-        try:
-            own = {name: request[name] for name in FIELDS if name in request}
-            options = GenerationOptions(**{**chosen, **own})
-            predictor = find(request["corpus"])
-            yield {**request, **predictor(request["corpus"], request.get("prompt", ""), options).to_dict()}
-        except InputError as error:
-            yield {**request, "error": str(error)}
+    def write(request: dict) -> Any:
+        options = GenerationOptions(**{**chosen, **{name: request[name] for name in FIELDS if name in request}})
+        return find(request["corpus"])(request["corpus"], request.get("prompt", ""), options)
+
+    return answers_one_by_one(requests, write, about=dict)
+
+
+COMMANDS = {
+    "predict": Command("write on after a beginning (may be left out)", _add_predict_arguments, _predict),
+    "train": Command("train a network", module="demos.generation.train"),
+    "evaluate": Command("measure a network on held-out text, or its folk tunes", module="demos.generation.evaluate"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See core.command_line.run_command."""
+    return run_command("demos.generation", "Text, a piece at a time.", COMMANDS, arguments)
 
 
 if __name__ == "__main__":

@@ -3,55 +3,14 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from core.bulk import Answer, open_lines, read_requests, write_answers
-from core.errors import InputError, UnrolledError
+from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
+from core.command_line import Command, run_command
+from core.errors import InputError
 
-COMMANDS = ("predict", "train", "evaluate")
 FIELDS = ("language", "explain")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 if some input could not be served, 2 if none could be tried."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
-        arguments = ["predict", *arguments]
-    try:
-        options = _parser(arguments[0]).parse_args(arguments)
-        return options.run(options) or 0
-    except UnrolledError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    """Only the chosen command's module is imported: training needs libraries that judging does not."""
-    parser = argparse.ArgumentParser(prog="python -m demos.sentiment", description="Sentiment of English and Korean.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="judge texts (may be left out)")
-    train = commands.add_parser("train", help="train the network")
-    evaluate = commands.add_parser("evaluate", help="measure the network as published")
-    if command == "predict":
-        _add_predict_arguments(predict)
-    elif command == "train":
-        from demos.sentiment import train as module
-
-        module.add_arguments(train)
-        train.set_defaults(run=module.main)
-    elif command == "evaluate":
-        from demos.sentiment import evaluate as module
-
-        module.add_arguments(evaluate)
-        evaluate.set_defaults(run=module.main)
-    return parser
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +22,6 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="texts at a time (default: %(default)s)")
     parser.add_argument("--language", choices=["auto", "english", "korean"], help="default: auto, by the script")
     parser.add_argument("--explain", action="store_true", default=None, help="erase-one weights, running judgement")
-    parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -77,7 +35,7 @@ def _predict(options: argparse.Namespace) -> int:
     SentimentOptions(**chosen)
     if options.jsonl:
         with open_lines(options.jsonl) as lines:
-            requests = ({**chosen, **r} if isinstance(r, dict) else r for r in read_requests(lines, ["text"], FIELDS))
+            requests = read_requests(lines, ["text"], FIELDS, chosen)
             predictor = SentimentPredictor.from_pretrained(options.checkpoint)
             return write_answers(answers(predictor, requests, options.batch_size))
     if options.lines:
@@ -110,40 +68,16 @@ def _nonblank(lines: Iterable[str]) -> Iterator[str]:
     return (line.rstrip("\n") for line in lines if line.strip())
 
 
-def answers(predictor: Any, requests: Iterable[dict | InputError], batch_size: int) -> Iterator[Answer]:
-    """Answers in the order of the requests. Neighbours with the same options share batches; memory stays bounded."""
-    for options, group in groupby(requests, key=_options_of):
-        if isinstance(options, InputError):
-            yield from (_error_of(request, options) for request in group)
-            continue
-        texts: list[Any] = []
-        for result in predictor.stream(_remember(group, texts), options, batch_size):
-            text = texts.pop(0)
-            if isinstance(result, InputError):
-                yield {"text": text, "error": str(result)}
-            else:
-                yield {"text": text, **result.to_dict()}
-
-
-def _options_of(request: dict | InputError) -> Any:
+def answers(predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
+    """Answers in the order of the requests."""
     from demos.sentiment.predict import SentimentOptions
 
-    if isinstance(request, InputError):
-        return request
-    try:
-        return SentimentOptions(**{name: value for name, value in request.items() if name != "text"})
-    except InputError as error:
-        return error
-
-
-def _error_of(request: dict | InputError, error: InputError) -> Answer:
-    return {"text": request["text"], "error": str(error)} if isinstance(request, dict) else error
-
-
-def _remember(group: Iterable[dict], texts: list[Any]) -> Iterator[Any]:
-    for request in group:
-        texts.append(request["text"])
-        yield request["text"]
+    return answers_in_batches(
+        requests,
+        lambda request: SentimentOptions(**{name: value for name, value in request.items() if name != "text"}),
+        lambda group, options: predictor.stream((request["text"] for request in group), options, batch_size),
+        about=lambda request: {"text": request["text"]},
+    )
 
 
 def _print(answer: Answer) -> int:
@@ -157,6 +91,18 @@ def _print(answer: Answer) -> int:
         for word, after in zip(answer["tokens"], answer["steps"], strict=True):
             print(f"    {word['weight']:+6.2f}  {after:.3f}  {word['text']}")
     return 0
+
+
+COMMANDS = {
+    "predict": Command("judge texts (may be left out)", _add_predict_arguments, _predict),
+    "train": Command("train the network", module="demos.sentiment.train"),
+    "evaluate": Command("measure the network as published", module="demos.sentiment.evaluate"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See core.command_line.run_command."""
+    return run_command("demos.sentiment", "Sentiment of English and Korean.", COMMANDS, arguments)
 
 
 if __name__ == "__main__":

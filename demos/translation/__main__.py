@@ -3,62 +3,15 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from core.bulk import Answer, open_lines, read_requests, write_answers
-from core.errors import InputError, UnrolledError
+from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
+from core.command_line import Command, run_command
+from core.errors import InputError
 
-COMMANDS = ("predict", "train", "evaluate", "captions")
 FIELDS, OPTIONS = ("text", "source", "target"), ("beam_size", "length_penalty", "channel_weight")
 _FILES = (".txt", ".en", ".de", ".fr", ".cs", ".tsv", ".csv", ".md")  # endings that no sentence has
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 if some input could not be served, 2 if none could be tried."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
-        arguments = ["predict", *arguments]
-    try:
-        options = _parser(arguments[0]).parse_args(arguments)
-        return options.run(options) or 0
-    except UnrolledError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    """Only the chosen command's module is imported: training needs libraries that translating does not."""
-    parser = argparse.ArgumentParser(prog="python -m demos.translation", description="Translate sentences.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="translate sentences (may be left out)")
-    train = commands.add_parser("train", help="train the network")
-    evaluate = commands.add_parser("evaluate", help="measure the network as published")
-    captions = commands.add_parser("captions", help="translate Flickr8k's captions, to train on")
-    if command == "predict":
-        _add_predict_arguments(predict)
-    elif command == "train":
-        from demos.translation import train as module
-
-        module.add_arguments(train)
-        train.set_defaults(run=module.main)
-    elif command == "evaluate":
-        from demos.translation import evaluate as module
-
-        module.add_arguments(evaluate)
-        evaluate.set_defaults(run=module.main)
-    elif command == "captions":
-        from demos.translation import captions as module
-
-        module.add_arguments(captions)
-        captions.set_defaults(run=module.main)
-    return parser
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +27,6 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-size", type=int, help="default: 5")
     parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per token")
     parser.add_argument("--channel-weight", type=float, help="of translating back, when ranking; 0 leaves it out")
-    parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -90,8 +42,8 @@ def _predict(options: argparse.Namespace) -> int:
     if options.jsonl:
         required = [name for name in FIELDS if name not in given]
         with open_lines(options.jsonl) as lines:
-            known = read_requests(lines, required, [name for name in (*FIELDS, *OPTIONS) if name not in required])
-            requests = ({**given, **r} if isinstance(r, dict) else r for r in known)
+            optional = [name for name in (*FIELDS, *OPTIONS) if name not in required]
+            requests = read_requests(lines, required, optional, given)
             predictor = TranslationPredictor.from_pretrained(options.checkpoint)
             return write_answers(_answers(predictor, requests, options.batch_size))
     if not {"source", "target"} <= given.keys():
@@ -113,40 +65,16 @@ def _lines(inputs: Iterable[str]) -> Iterator[str]:
             yield from (line.rstrip("\n") for line in lines)
 
 
-def _answers(predictor: Any, requests: Iterable[dict | InputError], batch_size: int) -> Iterator[Answer]:
-    """Answers in the order of the requests. Neighbours with the same options share batches; memory stays bounded."""
-    for options, group in groupby(requests, key=_options_of):
-        if isinstance(options, InputError):
-            yield from (_error_of(request, options) for request in group)
-            continue
-        texts: list[Any] = []
-        for result in predictor.stream(_remember(group, texts), options, batch_size):
-            text = texts.pop(0)
-            if isinstance(result, InputError):
-                yield {"source_text": text, "error": str(result)}
-            else:
-                yield {"source_text": text, **result.to_dict()}
-
-
-def _options_of(request: dict | InputError) -> Any:
+def _answers(predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
+    """Answers in the order of the requests."""
     from demos.translation.predict import TranslationOptions
 
-    if isinstance(request, InputError):
-        return request
-    try:
-        return TranslationOptions(**{name: request[name] for name in OPTIONS if name in request})
-    except InputError as error:
-        return error
-
-
-def _error_of(request: dict | InputError, error: InputError) -> Answer:
-    return {"source_text": request["text"], "error": str(error)} if isinstance(request, dict) else error
-
-
-def _remember(group: Iterable[dict], texts: list[Any]) -> Iterator[tuple[Any, Any, Any]]:
-    for request in group:
-        texts.append(request["text"])
-        yield request["text"], request["source"], request["target"]
+    return answers_in_batches(
+        requests,
+        lambda request: TranslationOptions(**{name: request[name] for name in OPTIONS if name in request}),
+        lambda group, options: predictor.stream((tuple(r[f] for f in FIELDS) for r in group), options, batch_size),
+        about=lambda request: {"source_text": request["text"]},
+    )
 
 
 def _print(answer: Answer) -> int:
@@ -159,6 +87,19 @@ def _print(answer: Answer) -> int:
         return 0
     print(answer["error"] if isinstance(answer, dict) else answer, file=sys.stderr)
     return 1
+
+
+COMMANDS = {
+    "predict": Command("translate sentences (may be left out)", _add_predict_arguments, _predict),
+    "train": Command("train the network", module="demos.translation.train"),
+    "evaluate": Command("measure the network as published", module="demos.translation.evaluate"),
+    "captions": Command("translate Flickr8k's captions, to train on", module="demos.translation.captions"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See core.command_line.run_command."""
+    return run_command("demos.translation", "Translate sentences.", COMMANDS, arguments)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import io
 import json
+from dataclasses import dataclass
 
 import pytest
 
-from core.bulk import open_lines, read_requests, write_answers
+from core.bulk import answers_in_batches, answers_one_by_one, open_lines, read_requests, write_answers
 from core.errors import InputError, ModelError
 
 
@@ -41,3 +42,70 @@ def test_answers_are_json_lines_and_errors_set_the_status():
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"missing\.jsonl"), open_lines(str(tmp_path / "missing.jsonl")):
         pass
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Doubled:
+    value: int
+
+    def to_dict(self) -> dict:
+        return {"double": 2 * self.value}
+
+
+def double(request: dict) -> Doubled:
+    if request["n"] < 0:
+        raise InputError("n must not be negative.")
+    return Doubled(request["n"])
+
+
+def named(request: dict) -> dict:
+    return {"asked": request["n"]}
+
+
+REQUESTS = [{"n": 1}, InputError("This line is not JSON."), {"n": -1}, {"n": 2}]
+
+
+def test_one_by_one_every_request_has_its_answer_or_its_error_in_its_place():
+    assert list(answers_one_by_one(REQUESTS[:1] + REQUESTS[2:], double, named)) == [
+        {"asked": 1, "double": 2}, {"asked": -1, "error": "n must not be negative."}, {"asked": 2, "double": 4}
+    ]  # fmt: skip
+    assert list(answers_one_by_one(REQUESTS, double, named))[1] is REQUESTS[1]
+
+
+def test_neighbours_with_the_same_options_share_a_batch_and_nothing_is_asked_before_its_turn():
+    batches, asked = [], 0
+
+    def requests():
+        nonlocal asked
+        for request in ({"n": 1, "o": 1}, {"n": 2, "o": 1}, REQUESTS[1], {"n": 3, "o": -1}, {"n": 4, "o": 2},
+                        {"n": -5, "o": 2}):  # fmt: skip
+            asked += 1
+            yield request
+
+    def options_of(request: dict) -> int:
+        if request["o"] < 0:
+            raise InputError("o must not be negative.")
+        return request["o"]
+
+    def stream(group, options: int):
+        batches.append(options)
+        for request in group:
+            yield Doubled(request["n"]) if request["n"] > 0 else InputError("n must be positive.")
+
+    found = answers_in_batches(requests(), options_of, stream, named)
+    assert next(found) == {"asked": 1, "double": 2}
+    assert asked == 1
+    assert list(found) == [
+        {"asked": 2, "double": 4}, REQUESTS[1], {"asked": 3, "error": "o must not be negative."},
+        {"asked": 4, "double": 8}, {"asked": -5, "error": "n must be positive."},
+    ]  # fmt: skip
+    assert batches == [1, 2]
+
+
+def test_what_a_line_says_goes_before_the_defaults():
+    found = list(read_requests(['{"a": 1}', '{"a": 1, "b": 2}', "?"], ["a"], ["b"], {"b": 9}))
+    assert found[:2] == [{"a": 1, "b": 9}, {"a": 1, "b": 2}]
+    assert isinstance(found[2], InputError)
