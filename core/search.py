@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.text import BOS, EOS, PAD, UNK
 
@@ -116,10 +116,10 @@ def beam_trace(decoder: Decoder, memory: Any, beam: Beam) -> tuple[list[Hypothes
 
 def _run(decoder: Decoder, memory: Any, beam: Beam, inputs: int | None) -> Iterator[tuple["_Race", int]]:
     """The race of all inputs, each time that one of them is done, and the place of that one."""
-    b, k = inputs or len(memory), beam.size
+    b, k, device = inputs or len(memory), beam.size, _device(decoder)
     state = decoder.initial_state(b * k, memory)
-    tokens = torch.full((b * k, 1), BOS)
-    totals = torch.full((b, k), float("-inf"))
+    tokens = torch.full((b * k, 1), BOS, device=device)
+    totals = torch.full((b, k), float("-inf"), device=device)
     totals[:, 0] = 0.0  # all beams start alike: let only the first branch
     race = _Race(list(range(b)), [[] for _ in range(b)], [])
     for length in range(beam.max_length + 1):
@@ -137,10 +137,10 @@ def _run(decoder: Decoder, memory: Any, beam: Beam, inputs: int | None) -> Itera
         race.steps.append(step.keep(live))
         done = _decided(race, totals, beam, length)
         yield from ((race, place) for place in done)
-        rest = torch.tensor([place for place in range(len(race.inputs)) if place not in done], dtype=torch.long)
+        rest = torch.tensor([place for place in range(len(race.inputs)) if place not in done], device=device).long()
         if not len(rest):
             return
-        origins = (torch.arange(len(totals))[:, None] * k + race.steps[-1].parents)[rest]
+        origins = (torch.arange(len(totals), device=device)[:, None] * k + race.steps[-1].parents)[rest]
         if done:
             race, totals = race.select(rest), totals[rest]
             memory = None if memory is None else memory[rest]
@@ -154,11 +154,11 @@ def sample(
     """`options.samples` random hypotheses of each input. Their log-probabilities are the model's own, before
     temperature and truncation; the same seed gives the same samples."""
     options = options or Sampling()
-    generator = None if options.seed is None else torch.Generator().manual_seed(options.seed)
-    b, k = inputs or len(memory), options.samples
+    b, k, device = inputs or len(memory), options.samples, _device(decoder)
+    generator = None if options.seed is None else torch.Generator(device).manual_seed(options.seed)
     state = decoder.initial_state(b * k, memory)
-    tokens = torch.full((b * k, 1), BOS)
-    live = torch.ones(b * k, dtype=torch.bool)
+    tokens = torch.full((b * k, 1), BOS, device=device)
+    live = torch.ones(b * k, dtype=torch.bool, device=device)
     words, logprobs, attention = [], [], []
     for _ in range(options.max_length + 1):
         output = decoder(tokens, memory, state)
@@ -195,6 +195,12 @@ def truncate(logits: Tensor, options: Sampling) -> Tensor:
         outside = probabilities.cumsum(1) - probabilities >= options.top_p  # keeps the token that crosses p
         logits = logits.masked_fill(outside.scatter(1, index, outside), float("-inf"))
     return logits
+
+
+def _device(decoder: Decoder) -> torch.device:
+    """Where the decoder computes; what is no module computes on the CPU."""
+    parameters = decoder.parameters() if isinstance(decoder, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 # --- what beam search remembers ----------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def caption_stems(model: Captioner, batches: Iterator[Tensor], beam: Beam) -> li
     model.eval()
     found = []
     for maps in batches:
-        memory, _ = model.memory(maps)
+        memory, _ = model.memory(maps.to(model.place.device))
         found += beam_search(model.decoder, memory, beam)
     return found
 

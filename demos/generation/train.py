@@ -184,9 +184,10 @@ def sample(model: TextGenerator, corpus: str, length: int, temperature: float = 
     index = {piece: i for i, piece in enumerate(model.config.vocabulary)}
     tokens = torch.cat([torch.tensor([index[tag_of(corpus)]]), to_ids(entry[3], entry[2], index)])[None]
     generator, state, pieces = torch.Generator().manual_seed(seed), None, []
+    device = model.decoder.bias.device
     for _ in range(length):
-        output = model(tokens, state)
-        logits = output.logits[:, -1].float() / temperature
+        output = model(tokens.to(device), state)
+        logits = output.logits[:, -1].float().cpu() / temperature
         logits[:, : 4 + len(model.config.corpora)] = float("-inf")  # special tokens and tags are no text
         tokens, state = torch.multinomial(logits.softmax(1), 1, generator=generator), output.state
         pieces.append(model.config.vocabulary[tokens.item()])
