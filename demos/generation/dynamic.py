@@ -20,7 +20,7 @@ from demos.generation.model import TextGenerator
 LONGEST_STEP = 4.0  # in usual gradients; one surprise shall not throw the network off
 RATES = (2e-4, 4e-4, 8e-4, 1.6e-3)  # to choose from: a text that repeats itself is to be learnt faster than a novel
 STRETCHES = (100, 50)  # pieces, to choose from: shorter ones learn sooner, and take longer
-KEPT = (1.0, 0.25)  # shares of the decay, to choose from: a text of one kind need not be forgotten soon
+SHARES = (1.0, 0.25)  # of the decay, to choose from: a text of one kind need not be forgotten soon
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def dynamic_loss(
 
 def choose_options(
     model: TextGenerator, dev_ids: Tensor, training_ids: Tensor, tag: int,
-    rates: Sequence[float] = RATES, stretches: Sequence[int] = STRETCHES, shares: Sequence[float] = KEPT,
+    rates: Sequence[float] = RATES, stretches: Sequence[int] = STRETCHES, shares: Sequence[float] = SHARES,
 ) -> DynamicEvaluation:  # fmt: skip
     """Options by how well they foretell a (T,) dev text of the corpus: a rate, then a stretch, then a decay for it."""
 

@@ -17,7 +17,7 @@ from core.checkpoint import checkpoint_folder
 from core.errors import InputError
 from demos.generation.bars import check_bars
 from demos.generation.data import Corpus, known_pieces, read_corpora, split_pieces, tag_of, to_ids
-from demos.generation.dynamic import choose_options, dynamic_loss
+from demos.generation.dynamic import SHARES, STRETCHES, DynamicEvaluation, choose_options, dynamic_loss
 from demos.generation.folk import parses, tunes
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
@@ -44,7 +44,7 @@ def mean_loss(model: TextGenerator, ids: Tensor, tag: int) -> float:
 
 
 def text_scores(
-    model: TextGenerator, corpus: Corpus, split: str, limit: int | None = None, dynamic: bool = False
+    model: TextGenerator, corpus: Corpus, split: str, limit: int | None = None, dynamic: str | None = None
 ) -> dict[str, Any]:
     """Nats and bits per character, perplexity per piece; bits that `xz -9` needs per character of the whole corpus.
 
@@ -65,13 +65,22 @@ def text_scores(
         scores["perplexity_per_word"] = round(math.exp(loss * len(ids) / len(split_pieces(text, corpus.kind))), 3)
     scores |= {"nats_per_character": round(nats, 4), "bits_per_character": round(nats / math.log(2), 4)}
     if dynamic:
-        train = to_ids(corpus.train[:LEARNT], corpus.kind, index)
-        tag, dev = index[tag_of(corpus.name)], to_ids(corpus.dev, corpus.kind, index)[:TRIED]
-        chosen = choose_options(model, dev, train, tag)
-        nats = dynamic_loss(model, ids, train, tag, chosen) * len(ids) / len(text)
-        scores["dynamic_bits_per_character"] = round(nats / math.log(2), 4)
+        loss, chosen = _dynamic_loss(model, corpus, ids, index, dynamic)
+        bits = loss * len(ids) / len(text) / math.log(2)
+        scores |= {"dynamic_perplexity": round(math.exp(loss), 3), "dynamic_bits_per_character": round(bits, 4)}
         scores |= {f"dynamic_{name}": getattr(chosen, name) for name in ("rate", "stretch", "decay")}
-    return scores | {"xz_bits_per_character": round(xz_bits(corpus.whole), 4)}
+    return scores | ({"xz_bits_per_character": round(xz_bits(corpus.whole), 4)} if corpus.whole else {})
+
+
+def _dynamic_loss(
+    model: TextGenerator, corpus: Corpus, ids: Tensor, index: dict[str, int], choose: str
+) -> tuple[float, DynamicEvaluation]:
+    """Nats per piece of a network that learns as it reads, and how it does; `choose`: "rate", or "all" of that."""
+    train, dev = (to_ids(text, corpus.kind, index) for text in (corpus.train[:LEARNT], corpus.dev))
+    alone = {"stretches": STRETCHES[:1], "shares": SHARES[:1]} if choose == "rate" else {}
+    tag = index[tag_of(corpus.name)]
+    chosen = choose_options(model, dev[:TRIED], train, tag, **alone)
+    return dynamic_loss(model, ids, train, tag, chosen), chosen
 
 
 def xz_bits(text: str) -> float:
@@ -149,8 +158,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
-    help_text = "also as a network that goes on learning from what it has read (about 2 s per 1,000 characters)"
-    parser.add_argument("--dynamic", action="store_true", help=help_text)
+    help_text = (
+        "also as a network that goes on learning from what it has read (3 s per 1,000 characters); dev text chooses its "
+        "rate (the default), or all: its stretch and decay too"
+    )
+    parser.add_argument("--dynamic", choices=["rate", "all"], nargs="?", const="rate", help=help_text)
     parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
     parser.add_argument("--temperature", type=float, default=0.7, help="of the tunes (default: %(default)s)")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from demos.generation import __main__ as cli
 from demos.generation import tab
 from demos.generation.bars import check_bars
 from demos.generation.data import to_ids
+from demos.generation.dynamic import STRETCHES
 from demos.generation.evaluate import longest_copy, save_record, text_scores, xz_bits
 from demos.generation.folk import parses, to_abc, tunes
 from demos.generation.model import TextGenerator
@@ -58,6 +60,16 @@ def test_a_training_can_go_on_from_a_checkpoint_but_not_for_a_corpus_it_lacks(tr
     other = type(corpora[0])(**{**vars(corpora[0]), "name": "dogs"})
     with pytest.raises(InputError, match="has not learnt dogs"):
         train_generator([other], recipe, tmp_path, start=start)
+
+
+def test_a_network_that_learns_as_it_reads_is_measured_beside(trained, corpora):
+    model = TextGenerator.from_pretrained(trained[1] / "best")
+    scores = text_scores(model, replace(corpora[0], whole=""), "dev", limit=120, dynamic="all")
+    assert scores["dynamic_perplexity"] < scores["perplexity"]  # every line is like the one before
+    bits = math.log2(scores["dynamic_perplexity"])
+    assert scores["dynamic_bits_per_character"] == pytest.approx(bits, abs=1e-3)
+    assert scores["dynamic_stretch"] in STRETCHES
+    assert "xz_bits_per_character" not in scores  # of a corpus in parts nobody knows the whole
 
 
 def test_a_network_that_goes_on_with_some_of_its_corpora_becomes_theirs_alone(trained, corpora, recipe, tmp_path):
