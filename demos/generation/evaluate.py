@@ -159,8 +159,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
     help_text = (
-        "also as a network that goes on learning from what it has read (3 s per 1,000 characters); dev text chooses its "
-        "rate (the default), or all: its stretch and decay too"
+        "also as a network that goes on learning from what it has read (3 s per 1,000 characters); dev text chooses "
+        "its rate (the default), or all: its stretch and decay too"
     )
     parser.add_argument("--dynamic", choices=["rate", "all"], nargs="?", const="rate", help=help_text)
     parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
