@@ -37,7 +37,7 @@ class CaptioningOptions:
     """
 
     beam_size: int = 5  # 1 to 20; captions to return
-    length_penalty: float = 0.7  # alpha: rank by logprob / length ** alpha; the dev set chose it
+    length_penalty: float = 1.0  # alpha: rank by logprob / length ** alpha; the dev sets chose it
     max_length: int = 20  # words
     detector_weight: float = 1.0  # 0 to 5; how much the word detector counts, 0: not at all
 

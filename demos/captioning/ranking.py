@@ -9,6 +9,7 @@ sets' metrics themselves (minimum error rate training, Och 2003).
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
@@ -18,7 +19,7 @@ from core.text import UNK
 
 FUNCTION_WORDS = frozenset(("a", "an", "the", "in", "on", "of", "with", "and", "to", "is", "are", "at"))
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)  # to choose from
-SWEEPS = 3  # of the choice over all weights
+SWEEPS = 2  # of the choice over all weights
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class WordJudge:
 def choose_weights(
     judge: WordJudge, found: Sequence[tuple[Sequence[Hypothesis], Tensor]], quality: Callable[[list[Hypothesis]], float]
 ) -> DetectorWeights:
-    """The weights with which the first captions of all photos have the highest quality, one weight after the other.
+    """The weights with which the first captions of all photos have the highest quality.
 
+    The detector's two are tried together, in all pairs, then that of repetition, and all of it once more.
     found: the hypotheses of each photo and the word detector's logits (V,).
     """
 
@@ -76,6 +78,7 @@ def choose_weights(
 
     chosen = DetectorWeights()
     for _ in range(SWEEPS):
-        for name in asdict(chosen):
-            chosen = max((replace(chosen, **{name: value}) for value in WEIGHTS), key=reached)
+        for names in (("sure", "seen"), ("repeated",)):
+            tried = product(WEIGHTS, repeat=len(names))
+            chosen = max((replace(chosen, **dict(zip(names, v, strict=True))) for v in tried), key=reached)
     return chosen

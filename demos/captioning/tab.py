@@ -154,7 +154,7 @@ def show_comparison(photo: str | None, *search: float) -> str:
 
 @served
 def captioning(
-    image: str, beam_size: int = 5, length_penalty: float = 0.7, max_length: int = 20, detector_weight: float = 1.0
+    image: str, beam_size: int = 5, length_penalty: float = 1.0, max_length: int = 20, detector_weight: float = 1.0
 ) -> dict[str, Any]:
     """Write captions for a photo with an LSTM that attends to the photo, best first.
 
@@ -163,7 +163,8 @@ def captioning(
         beam_size: number of hypotheses to return; with the word detector they are chosen among twice as many
         length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
         max_length: longest caption in words
-        detector_weight: plus this times what the word detector says of the hypothesis' words; 0: nothing
+        detector_weight: plus this times what the word detector says of the hypothesis' words, less for words that it
+            repeats; 0: nothing
     Returns:
         text and logprob of the best caption, hypotheses [{text, logprob, tokens [{text, logprob}]}], seconds
     """
@@ -207,9 +208,10 @@ def captions_html(result: "CaptioningResult", pressed: int, length_penalty: floa
             f"{both('all words')}</button></div></li>"
         )
     count = len(items)
-    rule = f"logprob / length<sup>{length_penalty:g}</sup>" if length_penalty else "logprob"
+    power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
+    rule = f"logprob / length{power}" if length_penalty else "logprob"
     if detector_weight:
-        rule += f" + {'' if detector_weight == 1 else f'{detector_weight:g} × '}{both('words on the photo')}"
+        rule += f" + {'' if detector_weight == 1 else f'{detector_weight:g} × '}{both('(words on the photo − repeated words)')}"
     found = both(
         "{count} captions in {seconds:.2f} s, ranked by {rule}." if count > 1 else "1 caption in {seconds:.2f} s.",
         count=count, seconds=result.seconds, rule=rule,
@@ -276,7 +278,7 @@ def build() -> None:
             with gr.Accordion("How to search", open=False):
                 beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="captions to show")
                 length_penalty = gr.Slider(
-                    0, 2, 0.7, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
+                    0, 2, 1.0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
                 max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="in words")
                 detector = gr.Slider(

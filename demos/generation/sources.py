@@ -24,7 +24,7 @@ SOURCES = (
     Source("shakespeare", "Shakespeare's plays", ("shakespeare_plays.txt.gz",), weight=1.4),
     Source("linux", "Linux kernel, C", ("linux_kernel.c.gz",), weight=2.0),
     Source("latex", "Stacks project, LaTeX", ("stacks_project.tex.gz",), weight=1.8),
-    Source("speeches", "Obama's speeches", ("obama_speeches.txt.gz",)),
+    Source("speeches", "Obama's speeches", ("obama_speeches.txt.gz",), checkpoint="generation/speeches"),
     Source("war_and_peace", "War and Peace", ("war_and_peace.train.txt.gz", "war_and_peace.valid.txt.gz")),
     Source("folk", "Folk tunes, ABC", ("folk_tunes_abc.txt.gz",), "abc"),
     Source("reviews", "Film reviews, by the word", (), "prose", checkpoint="generation/reviews"),

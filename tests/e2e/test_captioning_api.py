@@ -47,7 +47,7 @@ def test_the_options_reach_the_search(client):
 def test_without_the_detector_captions_come_by_their_log_probability(client):
     found = client.predict(handle_file(CHEETAH), detector_weight=0, api_name="/captioning")["hypotheses"]
     assert len(found) == 5
-    scores = [h["logprob"] / len(h["tokens"]) ** 0.7 for h in found]  # the default length penalty
+    scores = [h["logprob"] / len(h["tokens"]) for h in found]  # the default length penalty
     assert scores == sorted(scores, reverse=True)
 
 
@@ -111,7 +111,7 @@ def test_every_endpoint_is_documented(app, client):
     assert {name for name in endpoints if "captioning" in name} == {"/captioning", "/captioning_rank"}
     parameters = endpoints["/captioning"]["parameters"]
     defaults = {parameter["parameter_name"]: parameter["parameter_default"] for parameter in parameters}
-    assert defaults == {"image": None, "beam_size": 5, "length_penalty": 0.7, "max_length": 20, "detector_weight": 1.0}
+    assert defaults == {"image": None, "beam_size": 5, "length_penalty": 1.0, "max_length": 20, "detector_weight": 1.0}
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 

@@ -79,6 +79,7 @@ def test_captions_are_buttons_with_their_logprobs(shown):
     assert html.count('aria-pressed="true"') == 1
     assert "dog&#x27;s" in html
     assert "<eos>" not in html
+    assert "ranked by logprob / length." in tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 1)
     assert "ranked by logprob." in tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0)
     judged = tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0, 0.5)
     assert "ranked by logprob + 0.5 × <span" in judged
