@@ -211,7 +211,8 @@ def captions_html(result: "CaptioningResult", pressed: int, length_penalty: floa
     power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
     rule = f"logprob / length{power}" if length_penalty else "logprob"
     if detector_weight:
-        rule += f" + {'' if detector_weight == 1 else f'{detector_weight:g} × '}{both('(words on the photo − repeated words)')}"
+        factor = "" if detector_weight == 1 else f"{detector_weight:g} × "
+        rule += f" + {factor}{both('(words on the photo − repeated words)')}"
     found = both(
         "{count} captions in {seconds:.2f} s, ranked by {rule}." if count > 1 else "1 caption in {seconds:.2f} s.",
         count=count, seconds=result.seconds, rule=rule,
