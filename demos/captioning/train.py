@@ -245,7 +245,9 @@ the shipped checkpoint (the text of --data and --text is described in its model 
       --out runs/average
   python -m demos.captioning train teacher --data flickr8k coco --start runs/average/best --fresh --minutes 90
       --learning-rate 5e-4 --tail-rate 0.2 --seed 3 --out runs/fresh
-  python -m demos.captioning train ranking --data flickr8k coco --start runs/fresh/best --out runs/ranked
+  python -m demos.captioning train average --data flickr8k --start runs/fresh/best runs/average/best
+      --out runs/average2
+  python -m demos.captioning train ranking --data flickr8k coco --start runs/average2/best --out runs/ranked
 on several GPUs: accelerate-launch --multi_gpu --num_processes N -m demos.captioning train ...
 on several CPU processes: the same after ACCELERATE_USE_CPU=true
 """
