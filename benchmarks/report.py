@@ -17,11 +17,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 Figures = dict[str, Any]
 
+_FLICKR8K = {"data": "Flickr8k", "split": "test", "photos": 1000, "detector_weight": 1.0}
+
 # checkpoint, what to look for among its evaluations, figure, how to call it, the best published one (see README)
 QUALITY: dict[str, tuple[tuple[str, Figures, str, str, str], ...]] = {
     "captioning": (
-        ("captioning", {"data": "Flickr8k", "split": "test", "photos": 1000}, "BLEU-4", "Flickr8k BLEU-4", "24.4"),
-        ("captioning", {"data": "Flickr8k", "split": "test", "photos": 1000}, "CIDEr", "CIDEr", "58.9"),
+        ("captioning", _FLICKR8K, "BLEU-4", "Flickr8k BLEU-4", "24.4"),
+        ("captioning", _FLICKR8K, "CIDEr", "CIDEr", "58.9"),
     ),
     "vqa": (
         ("vqa", {"data": "DAQUAR", "split": "test"}, "accuracy", "DAQUAR accuracy", "29.3"),

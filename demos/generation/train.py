@@ -254,8 +254,12 @@ the shipped networks: of the seven corpora, each stage going on from the one bef
 of the speeches and of the folk tunes alone, which go on from it:
   python -m demos.generation train --data corpora --corpora speeches --start runs/generation6/best --minutes 30 \
       --learning-rate 2e-3 --dropout 0.2 --seed 7 --out runs/speeches
-  python -m demos.generation train --data corpora --corpora folk --start runs/generation6/best --minutes 20 \
+  python -m demos.generation train --data corpora --corpora folk --start runs/generation6/best --minutes 22 \
       --learning-rate 2e-3 --dropout 0.25 --seed 8 --out runs/folk
+  python -m demos.generation train --data corpora --corpora folk --start runs/folk/best --minutes 17 \
+      --learning-rate 1.5e-3 --dropout 0.45 --seed 10 --out runs/folk2
+  python -m demos.generation train --data corpora --corpora folk --start runs/folk2/best --minutes 15 \
+      --learning-rate 1.5e-3 --dropout 0.5 --seed 11 --out runs/folk3
 and of the film reviews (without --epochs it goes on, with --resume from where it ended):
   python -m demos.generation train --preset reviews --data imdb --epochs 15 --out runs/reviews
 a text of your own:
