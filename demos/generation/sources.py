@@ -26,6 +26,6 @@ SOURCES = (
     Source("latex", "Stacks project, LaTeX", ("stacks_project.tex.gz",), weight=1.8),
     Source("speeches", "Obama's speeches", ("obama_speeches.txt.gz",), checkpoint="generation/speeches"),
     Source("war_and_peace", "War and Peace", ("war_and_peace.train.txt.gz", "war_and_peace.valid.txt.gz")),
-    Source("folk", "Folk tunes, ABC", ("folk_tunes_abc.txt.gz",), "abc"),
+    Source("folk", "Folk tunes, ABC", ("folk_tunes_abc.txt.gz",), "abc", checkpoint="generation/folk"),
     Source("reviews", "Film reviews, by the word", (), "prose", checkpoint="generation/reviews"),
 )
