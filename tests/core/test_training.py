@@ -5,8 +5,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from itertools import pairwise
+import types
 from pathlib import Path
 
 import pytest
@@ -239,22 +238,25 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path, schedule, shape):
     assert rates == pytest.approx([0.5, 0.75, 1.0, *shape], abs=1e-3)
 
 
-def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_by_them(tmp_path):
+def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_by_them(tmp_path, monkeypatch):
     """However many epochs that makes, it ends within one too; a resumed one has only the minutes that were left."""
-    config = TrainingConfig(epochs=1, minutes=0.05, schedule="linear", learning_rate=0.02, warmup_steps=2, log_every=1)
+    config = TrainingConfig(epochs=1, minutes=1, schedule="linear", learning_rate=0.02, warmup_steps=2, log_every=1)
+    now = 0.0
 
-    def slow(model: nn.Module, batch: list[Tensor], carry: None) -> Loss:
-        time.sleep(0.25)
+    def ten_seconds(model: nn.Module, batch: list[Tensor], carry: None) -> Loss:
+        nonlocal now
+        now += 10
         return squared_error(model, batch, carry)
 
-    records = train(toy_model(), toy_loader(), slow, config, tmp_path, dev_figure)
+    monkeypatch.setattr("core.training.time", types.SimpleNamespace(monotonic=lambda: now))
+    records = train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, dev_figure)
     steps = [record for record in records if "rate" in record]
-    assert STEPS < len(steps) <= 12
-    assert steps[-1]["seconds"] >= 3 > steps[-2]["seconds"]
+    assert [record["seconds"] for record in steps] == [10, 20, 30, 40, 50, 60]
+    assert STEPS < len(steps) < 2 * STEPS
     assert "dev" in records[-1]
-    for record, after in pairwise(steps[3:]):
-        assert after["rate"] / 0.02 == pytest.approx(1 - record["seconds"] / 3, abs=0.05)
-    assert train(toy_model(), toy_loader(), slow, config, tmp_path, dev_figure, resume=True) == records
+    rates = [record["rate"] / 0.02 for record in steps]  # each for the next step, by the clock before this one
+    assert rates == pytest.approx([1, 1 - 10 / 60, 1 - 20 / 60, 1 - 30 / 60, 1 - 40 / 60, 1 - 50 / 60])
+    assert train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, dev_figure, resume=True) == records
 
 
 def test_parameter_groups_have_their_own_learning_rate(tmp_path):
