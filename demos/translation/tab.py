@@ -48,6 +48,7 @@ _LEARNT = both(
     "each can translate."
 )
 HELLO = f'<p class="hello">{_HELLO}</p><p class="hello">{_LEARNT}</p>'
+FROM_PHOTOS = {"de", "cs"}  # languages to which an everyday sentence is strange: said beside every answer
 EXAMPLES = [
     ["A little girl is climbing into a wooden playhouse.", "en", "de"],
     ["Zwei Hunde spielen am Strand mit einem Ball.", "de", "en"],
@@ -84,7 +85,8 @@ def show_translation(
     except UnrolledError as error:
         return problem(error), None, None, None
     shown = Shown(result.hypotheses)
-    return translations_html(result, length_penalty, channel_weight), shown, *alignment_of(shown, 0, 0)
+    learnt = f'<p class="looked">{_LEARNT}</p>' if FROM_PHOTOS & {source, target} else ""
+    return translations_html(result, length_penalty, channel_weight) + learnt, shown, *alignment_of(shown, 0, 0)
 
 
 @served

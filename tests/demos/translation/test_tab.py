@@ -55,6 +55,13 @@ def test_empty_text_greets_and_a_wrong_language_is_explained(loaded):
     assert shown is picture is None
 
 
+def test_a_language_that_was_learnt_from_photos_alone_says_so_beside_its_answers(loaded, monkeypatch):
+    warning = "learnt from descriptions of photos alone"
+    assert warning in tab.show_translation("A dog sleeps.", "en", "de", 2, 1.0, 0.5)[0]
+    monkeypatch.setattr(tab, "FROM_PHOTOS", {"cs"})
+    assert warning not in tab.show_translation("A dog sleeps.", "en", "de", 2, 1.0, 0.5)[0]
+
+
 def test_what_somebody_typed_never_becomes_markup(loaded):
     html, *_ = tab.show_translation("<img src=x onerror=alert(1)> sleeps here.", "en", "de", 2, 1.0, 0.5)
     assert "<img" not in html
