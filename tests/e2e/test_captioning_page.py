@@ -121,7 +121,9 @@ def test_typed_captions_are_ranked_and_the_best_caption_is_scored(page):
     choose(page, CHEETAH)
     best = captions(page)[0].removesuffix(" end")
     page.get_by_role("button", name="Which caption fits?").click()
-    page.get_by_label("Captions", exact=True).fill(f"a red bus drives down a street\n{best}\na <b>zqxy</b> dog")
+    typed = page.get_by_label("Captions", exact=True)
+    expect(typed).to_have_value(re.compile("a cat looks"))  # the panel's own proposal would come over what is typed
+    typed.fill(f"a red bus drives down a street\n{best}\na <b>zqxy</b> dog")
     page.get_by_role("button", name="Rank").click()
     rows = page.locator("#ranking tbody tr")
     expect(rows).to_have_count(3)
