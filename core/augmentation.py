@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from core.encoders import shared_encoder
@@ -17,7 +17,7 @@ JITTER = 0.2  # of brightness, contrast and saturation; colours keep their names
 
 
 def random_view(size: int) -> Callable[[Image.Image], Image.Image]:
-    """A function from an RGB photo to a random window of it, size x size, mirrored half the time, its light changed.
+    """A function from an RGB photo to a random window of it, size x size, its light changed.
 
     The "Inception" crops of Szegedy et al. (2015), with larger windows: a caption tells of the whole photo.
     """
@@ -27,7 +27,6 @@ def random_view(size: int) -> Callable[[Image.Image], Image.Image]:
     return v2.Compose(
         [
             v2.RandomResizedCrop(size, (SMALLEST, 1.0), (1 / WIDEST, WIDEST), v2.InterpolationMode.BICUBIC),
-            v2.RandomHorizontalFlip(),
             v2.ColorJitter(JITTER, JITTER, JITTER),
         ]
     )
@@ -44,8 +43,9 @@ class FreshStemMaps:
         self.view = random_view(self.encoder.config.input_size)
 
     @torch.no_grad()
-    def __call__(self, path: Path) -> Tensor:
+    def __call__(self, path: Path, mirrored: bool) -> Tensor:
         """(C, h, w) float32"""
         with Image.open(path) as photo:
             view = self.view(photo.convert("RGB"))
+        view = ImageOps.mirror(view) if mirrored else view
         return self.encoder.stem(self.encoder.preprocess([view]))[0].float()

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.activated_convolution import activated
-from core.errors import ModelError
+from core.errors import InputError, ModelError
 from core.torchvision_import import import_torchvision
 
 
@@ -70,18 +70,19 @@ class Encoder(nn.Module):
         """(B, C, h, w) stem maps -> (B, 1000) ImageNet logits."""
         return self.classifier(self.tail(stem_maps).mean((2, 3)))
 
-    def preprocess(self, photos: Sequence[Image.Image], via: int | None = None) -> Tensor:
-        """RGB photos of any size -> (B, 3, H, W) normalised pixels, channels last in memory.
+    def preprocess(self, photos: Sequence[Image.Image], via: int | None = None, size: int | None = None) -> Tensor:
+        """RGB photos of any size -> (B, 3, size, size) normalised pixels, channels last in memory.
 
         A photo is squashed to a square, not cropped: nothing at its edges is lost. `via` squashes to that many pixels
-        first, for networks trained on photos stored at that size: what they saw is what they get.
+        first, for networks trained on photos stored at that size: what they saw is what they get. `size` is the
+        encoder's own unless it is given.
         """
-        size = (self.config.input_size,) * 2
+        square = (size or self.config.input_size,) * 2
         arrays = []
         for photo in photos:
             if via and photo.size != (via, via):
                 photo = photo.resize((via, via), Image.Resampling.BICUBIC, reducing_gap=3.0)
-            arrays.append(np.asarray(photo.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)))
+            arrays.append(np.asarray(photo.resize(square, Image.Resampling.BICUBIC, reducing_gap=3.0)))
         pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, 3, H, W), channels last
         mean = torch.tensor(self.config.mean).view(3, 1, 1)
         std = torch.tensor(self.config.std).view(3, 1, 1)
@@ -232,6 +233,16 @@ def encoder_config(name: str) -> EncoderConfig:
     if name not in _REGISTRY:
         raise ModelError(f"There is no encoder {name!r}. Choose one of {', '.join(_REGISTRY)}.")
     return _REGISTRY[name][0]
+
+
+def check_test_size(name: str, size: int | None) -> None:
+    """Raises InputError unless photos of size x size pixels give as many places as those of the encoder's own size."""
+    side, stride = encoder_config(name).grid[0], 32  # pixels from one place to the next, in all of these networks
+    if size and not (side - 1) * stride < size <= side * stride:
+        raise InputError(
+            f"{name} sees {side} x {side} places on photos of {(side - 1) * stride + 1} to {side * stride} pixels a "
+            f"side: {size} is none of these sizes."
+        )
 
 
 def create_encoder(name: str, pretrained: bool = True) -> Encoder:

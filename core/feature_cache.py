@@ -1,4 +1,4 @@
-"""Stem maps (or grid features) of a photo collection, computed once and kept on disk in half precision.
+"""Stem maps of a photo collection, computed once and kept on disk in half precision.
 
 The stem of an encoder is frozen in every training, so its output for a photo never changes: computing it once turns
 hours of CNN forward passes into one. The mirrored photo is kept too (a mirrored stem map is not the stem map of the
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from PIL import Image, ImageOps
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -39,20 +39,6 @@ class StemCache:
         """All photos in order as (B, C, h, w) float32."""
         for start in range(0, len(self), size):
             yield torch.from_numpy(self._maps[start : start + size, 0].astype(np.float32))
-
-
-class GridCache:
-    """Grid features of N photos and their mirror images, read from disk as needed."""
-
-    def __init__(self, grids: np.ndarray):
-        self._grids = grids  # (N, 2, P, D) float16, memory-mapped
-
-    def __len__(self) -> int:
-        return len(self._grids)
-
-    def grid(self, row: int, flip: bool = False) -> Tensor:
-        """(P, D) float16 of one photo, or of its mirror image."""
-        return torch.from_numpy(self._grids[row, int(flip)].copy())
 
 
 class _Pixels(Dataset):
@@ -120,37 +106,3 @@ def _compute(paths: Sequence[Path], encoder: Encoder, via: int | None, file: Pat
         row += len(pixels)
     maps.flush()
     part.rename(file)  # a half-written cache never carries the final name
-
-
-def grid_cache(
-    paths: Sequence[Path], encoder: Encoder, tail: nn.Module, folder: Path, via: int | None = None
-) -> GridCache:
-    """Open the cache of these photos' grid features through a frozen tail, computing it first where it is missing.
-
-    It is made from their stem maps (see `stem_cache`); the file's name depends on the tail's weights too.
-    """
-    weights = hashlib.sha256()
-    for tensor in tail.state_dict().values():
-        weights.update(tensor.detach().cpu().numpy().tobytes())
-    key = json.dumps([encoder.config.name, via, [p.name for p in paths], weights.hexdigest()])
-    file = folder / f"grid-{encoder.config.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
-    if not file.exists():
-        stems = stem_cache(paths, encoder, folder, via)
-        with FileLock(file.with_suffix(".lock")):
-            if not file.exists():
-                _compute_grids(stems, encoder, tail, file)
-    return GridCache(np.load(file, mmap_mode="r"))
-
-
-@torch.inference_mode()
-def _compute_grids(stems: StemCache, encoder: Encoder, tail: nn.Module, file: Path) -> None:
-    part = file.with_suffix(".part")
-    rows, columns = encoder.config.grid
-    shape = (len(stems), 2, rows * columns, encoder.config.feature_dim)
-    grids = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
-    for row in tqdm(range(len(stems)), desc="grid features", unit="photo"):
-        maps = torch.stack([stems.map(row), stems.map(row, flip=True)])
-        with torch.autocast("cpu", torch.bfloat16):
-            grids[row] = encoder.grid_features(maps, tail).float().numpy()
-    grids.flush()
-    part.rename(file)

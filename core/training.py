@@ -45,7 +45,7 @@ class TrainingConfig:
     weight_decay: float = 0.0
     clip_norm: float = 1.0  # of the whole gradient (Pascanu et al. 2013)
     average: float = 0.0  # decay of the exponential moving average of the weights; 0: none
-    patience: int = 3  # evaluations without a better dev figure before stopping
+    patience: int = 3  # evaluations without a better dev figure before stopping; the clock alone ends what it times
     precision: str = "no"  # "bf16": autocast, several times faster on a CPU with AMX
     seed: int = 1
     log_every: int = 20  # steps
@@ -131,7 +131,7 @@ def train(
     def over() -> bool:
         return progress.elapsed >= 1 if config.minutes else progress.epoch >= config.epochs
 
-    while not over() and progress.stale < config.patience:
+    while not over() and (config.minutes or progress.stale < config.patience):
         wrapped.train()
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(progress.epoch)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.attention import Memory
 from core.checkpoint import Checkpoint
 from core.decoder import DecoderConfig, LSTMDecoder
-from core.encoders import create_encoder, encoder_config, fold_batch_norm, shared_encoder, to_grid
+from core.encoders import check_test_size, create_encoder, encoder_config, fold_batch_norm, shared_encoder, to_grid
 from core.precision import inference_dtype
 from demos.captioning.ranking import DetectorWeights
 
@@ -23,10 +23,16 @@ class CaptionerConfig:
     encoder: str = "efficientnet_lite2"
     encoder_weights: str = "imagenet"  # or "random": the control of the transfer-learning table
     photo_size: int = 224  # the training photos' stored size; a visitor's photo is squashed to it first
+    # Pixels a side at which a photo is seen after training; None: the encoder's own. Training's random views zoom in,
+    # so things look larger there: a larger photo makes up for that (Touvron et al. 2019, "FixRes").
+    test_size: int | None = None
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
     detected_words: int = 2048  # the word detector knows the so many most frequent words
     memory_dropout: float = 0.3
     ranking: DetectorWeights = field(default_factory=DetectorWeights)  # how much the word detector ranks captions
+
+    def __post_init__(self) -> None:
+        check_test_size(self.encoder, self.test_size)
 
 
 class WordDetector(nn.Module):

@@ -136,13 +136,15 @@ class CaptioningPredictor:
         Photo by photo through the stem, whose large maps of many photos would not fit the CPU's caches: that would take
         twice as long. The small maps after it go as one batch.
         """
-        maps = torch.stack([self._stem_maps(photo, mirrored=True) for photo in photos])
+        maps = torch.stack([self._stem_maps(photo) for photo in photos])
         return self.model.memory(maps[:, 0], maps[:, 1])
 
     @torch.inference_mode()
     def imagenet(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
         """What the ImageNet CNN alone sees: its likeliest labels with their probabilities."""
-        logits = self.model.encoder.classify(self._stem_maps(load_image(image)))
+        encoder = self.model.encoder
+        pixels = encoder.preprocess([load_image(image)], self.model.config.photo_size)
+        logits = encoder.classify(encoder.stem(pixels))
         best = logits[0].float().softmax(0).topk(count)
         return [(imagenet_labels()[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
@@ -173,12 +175,12 @@ class CaptioningPredictor:
         return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))]
 
     @torch.inference_mode()
-    def _stem_maps(self, photo: Image.Image, mirrored: bool = False) -> Tensor:
-        """(1, C, h, w), or (2, C, h, w) with those of the mirrored photo."""
-        encoder = self.model.encoder
-        pixels = encoder.preprocess([photo], via=self.model.config.photo_size)
-        if mirrored:  # the pixels, not the photo: what was resized need not be resized again
-            pixels = torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)
+    def _stem_maps(self, photo: Image.Image) -> Tensor:
+        """(2, C, h, w), of the photo and of the mirrored photo."""
+        config, encoder = self.model.config, self.model.encoder
+        pixels = encoder.preprocess([photo], config.photo_size, config.test_size)
+        # the pixels, not the photo: what was resized need not be resized again
+        pixels = torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)
         return encoder.stem(pixels)
 
     def search(

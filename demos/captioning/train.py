@@ -10,6 +10,7 @@
 """
 
 import argparse
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -137,7 +138,10 @@ class Collections:
         if not fresh:
             return [mirrored_at_random(self.stems(number, "train", model)) for number in range(len(self.photos))]
         stem_map = FreshStemMaps(model.config.encoder)
-        return [lambda row, photos=collection["train"]: stem_map(photos[row].path) for collection in self.photos]
+        return [
+            lambda row, photos=collection["train"]: stem_map(photos[row].path, random.random() < 0.5)
+            for collection in self.photos
+        ]
 
     def stems(self, number: int, split: str, model: Captioner) -> StemCache:
         """Stem maps of one collection's split."""
@@ -193,9 +197,14 @@ def average_checkpoints(folders: list[Path], data: Collections, out: Path) -> No
     print(dev_scores(model, tokenizer, data.photos[0]["dev"], data.stems(0, "dev", model)))
 
 
-def tune_ranking(folder: Path, data: Collections, out: Path) -> None:
-    """Stage 5: save the checkpoint with the ranking that suits CIDEr and BLEU-4 of all collections' dev photos best."""
+def tune_ranking(folder: Path, data: Collections, out: Path, test_size: int | None) -> None:
+    """Stage 5: save the checkpoint with the ranking that suits CIDEr and BLEU-4 of all collections' dev photos best.
+
+    test_size: pixels a side at which photos are seen from now on (see CaptionerConfig); None: as before.
+    """
     predictor, found, parts = CaptioningPredictor.from_pretrained(folder), [], []
+    config = predictor.model.config
+    config = predictor.model.config = replace(config, test_size=test_size or config.test_size)
     for collection in data.photos:
         photos, first = collection["dev"], len(found)
         for start in tqdm(range(0, len(photos), 32), desc="captions", unit="batch"):
@@ -210,7 +219,7 @@ def tune_ranking(folder: Path, data: Collections, out: Path) -> None:
         return sum(s["CIDEr"] + 2 * s["BLEU-4"] for s in scores)  # which differ by about that factor
 
     model = Captioner.from_pretrained(folder)
-    model.config = replace(model.config, ranking=choose_weights(predictor.judge, found, quality))
+    model.config = replace(config, ranking=choose_weights(predictor.judge, found, quality))
     print(model.config.ranking)
     save(predictor.tokenizer, out, model)
 
@@ -247,7 +256,14 @@ the shipped checkpoint (the text of --data and --text is described in its model 
       --learning-rate 5e-4 --tail-rate 0.2 --seed 3 --out runs/fresh
   python -m demos.captioning train average --data flickr8k --start runs/fresh/best runs/average/best
       --out runs/average2
-  python -m demos.captioning train ranking --data flickr8k coco --start runs/average2/best --out runs/ranked
+  python -m demos.captioning train teacher --data flickr8k coco --start runs/average2/best --fresh --minutes 85
+      --learning-rate 5e-4 --tail-rate 0.2 --seed 4 --out runs/fresh2
+  python -m demos.captioning train self-critical --data flickr8k coco --start runs/average2/best --fresh --minutes 14
+      --seed 6 --out runs/critical2
+  python -m demos.captioning train average --data flickr8k --start runs/fresh/best runs/fresh2/best
+      runs/critical2/best runs/critical2/best --out runs/average3
+  python -m demos.captioning train ranking --data flickr8k coco --start runs/average3/best --test-size 288
+      --out runs/ranked
 on several GPUs: accelerate-launch --multi_gpu --num_processes N -m demos.captioning train ...
 on several CPU processes: the same after ACCELERATE_USE_CPU=true
 """
@@ -277,6 +293,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=48, help="photos, each with five captions")
     help_text = "learning rate of the CNN's tail, relative (default: 0.1 in the stage teacher, else 0: frozen)"
     parser.add_argument("--tail-rate", type=float, help=help_text)
+    parser.add_argument("--test-size", type=int, help="ranking: pixels a side at which photos are seen from now on")
     parser.add_argument("--encoder", default="efficientnet_lite2")
     parser.add_argument("--encoder-weights", choices=["imagenet", "random"], default="imagenet")
     parser.add_argument("--min-count", type=int, default=4, help="rarer words are unknown")
@@ -294,7 +311,7 @@ def main(options: argparse.Namespace) -> None:
     if options.stage == "ranking":
         if not options.start:
             raise InputError("The stage `ranking` needs a checkpoint: name it with --start.")
-        tune_ranking(options.start[0], data, options.out)
+        tune_ranking(options.start[0], data, options.out, options.test_size)
         return
     if options.start:
         model, tokenizer = Captioner.from_pretrained(options.start[0]), load_tokenizer(options.start[0])

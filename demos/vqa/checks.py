@@ -26,7 +26,7 @@ _ALSO = ("couch", "bed", "toilet", "laptop", "refrigerator", "umbrella", "fire h
 _OFTEN_SILENT = {"water", "building", "store", "shop", "house", "ball", "net", "wave", "trick", "ramp", "meat", "fruit",
                  "vegetable", "milk", "juice", "onion", "coffee", "tea", "dessert", "glove"}  # fmt: skip
 _NOT_ASKED = {"couple", "crowd", "family", "group of people", "trick", "rider", "men"}
-_QUIET_VERBS = ("standing", "looking", "holding", "wearing", "smiling", "posing", "using", "watching", "having")
+QUIET_VERBS = ("standing", "looking", "holding", "wearing", "smiling", "posing", "using", "watching", "having")
 _PRESENCES = 3  # things to ask for in one photo, and as many that are not there
 _CHECKED_PHOTO = ("in the picture", "in the photo", "in this image", "here", "", "", "")
 
@@ -47,12 +47,12 @@ class Knowledge:
         # how often each noun is there at all; what is often where the noun is; what such a thing does, with its object
         self.frequency = Counter({noun: others.total() + 1 for noun, others in together.items()})
         self.company = {
-            noun: [n for n, _ in others.most_common(60) if _is_mentioned(n)] for noun, others in together.items()
+            noun: [n for n, _ in others.most_common(60) if is_mentioned(n)] for noun, others in together.items()
         }
         self.actions = {noun: counts.most_common(25) for noun, counts in actions.items()}
 
 
-def _is_mentioned(noun: str) -> bool:
+def is_mentioned(noun: str) -> bool:
     """Whether people who describe a photo name such a thing when it is there."""
     return (GROUP[noun] in _MENTIONED or noun in _ALSO) and noun not in _OFTEN_SILENT
 
@@ -83,7 +83,7 @@ def _presence(d: Description, known: Knowledge, say: Phrasing) -> Iterator[tuple
 
 def _hard_negative(noun: str, avoid: set[str], known: Knowledge, say: Phrasing) -> str | None:
     """Something of the same kind, or that is often where the noun is, and that nobody mentioned here."""
-    kin = [n for n in GROUPS[GROUP[noun]] if _is_mentioned(n)]
+    kin = [n for n in GROUPS[GROUP[noun]] if is_mentioned(n)]
     company = known.company.get(noun, [])
     for pool in (kin, company) if say.random.random() < 0.5 else (company, kin):
         weighted = [(n, known.frequency[n] + 1) for n in pool if n not in avoid and n not in PEOPLE]
@@ -142,10 +142,10 @@ def _actions(d: Description, known: Knowledge, say: Phrasing) -> Iterator[tuple[
         other = [
             (action, times)
             for action, times in known.actions.get(clause.subject.noun, [])
-            if action and action.split()[0] not in verbs and action.split()[0] not in _QUIET_VERBS
+            if action and action.split()[0] not in verbs and action.split()[0] not in QUIET_VERBS
             and not set(action.split()[1:]) & d.mentioned and not _same_sport(action, d)
         ]  # fmt: skip
-        if other and clause.verb not in _QUIET_VERBS:
+        if other and clause.verb not in QUIET_VERBS:
             actions, times = zip(*other, strict=True)
             yield say(f"{be} {the} {say.random.choices(actions, times)[0]}"), "no"
 

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from core.augmentation import FreshStemMaps
 from core.captioned_photos import CaptionedPhoto, photos_by_stem
 from core.errors import InputError
-from core.feature_cache import GridCache
 from core.text import BOS, EOS, UNK, pad
-from demos.vqa.description import TYPES
+from demos.vqa.description import TYPES, Description
 from demos.vqa.generate import QuestionGenerator
+from demos.vqa.statements import Statements
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
 DAQUAR_DEV = 0.12  # of the training images are kept for choosing
@@ -110,13 +111,21 @@ def read_vqa(questions: Path, annotations: Path, photos: Path) -> list[Question]
         raise InputError(f"{questions} and {annotations} cannot be read as VQA questions ({error!r}).") from error
 
 
-def generated_questions(photos: Sequence[CaptionedPhoto], seed: int = 1, phrasings: int = 1) -> list[Question]:
-    """Questions from the captions of a split; each fact is asked for in up to `phrasings` ways."""
+def generated_questions(
+    photos: Sequence[CaptionedPhoto], seed: int = 1, phrasings: int = 1, statements: bool = False
+) -> list[Question]:
+    """Questions from the captions of a split; each fact is asked for in up to `phrasings` ways.
+
+    statements: whole captions as questions too (see demos.vqa.statements).
+    """
     collection = {photo.path.name: photo.captions for photo in photos}
     generator = QuestionGenerator(collection, seed)
+    whole = Statements(collection) if statements else None
     found = []
     for photo in photos:
         made = dict.fromkeys(m for _ in range(phrasings) for m in generator.questions(photo.captions))
+        if whole:
+            made |= dict.fromkeys(whole.questions(Description(photo.captions), generator.say))
         answers = defaultdict(set)
         for item in made:
             answers[item.question].add(item.answer)
@@ -147,31 +156,32 @@ class Item:
 
 
 class QuestionedPhotos(Dataset):
-    """Item n: (grid cache, row, questions) of the nth photo that has any."""
+    """Item n: (stem map of a random view, whether it is mirrored, questions) of the nth photo that has any."""
 
-    def __init__(self, questions: Sequence[Question], paths: Sequence[Path], cache: GridCache, tokenizer):
-        rows = {path: row for row, path in enumerate(paths)}
+    def __init__(self, questions: Sequence[Question], stem_map: FreshStemMaps, tokenizer):
         asked = training_ids(tokenizer, [normalise(q.question) for q in questions])
         answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in questions])
-        self.cache = cache
-        by_row: dict[int, list[Item]] = defaultdict(list)
+        self.stem_map = stem_map
+        by_photo: dict[Path, list[Item]] = defaultdict(list)
         for q, question, answer in zip(questions, asked, answers, strict=True):
             if question and 0 < len(answer) <= MAX_TRAINED_ANSWER and UNK not in answer:
                 item = Item(question, [BOS, *answer, EOS], TYPES.index(q.type), q.source == "generated")
-                by_row[rows[q.photo]].append(item)
-        self.photos = sorted(by_row.items())
+                by_photo[q.photo].append(item)
+        self.photos = sorted(by_photo.items())
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[GridCache, int, list[Item]]:
-        return self.cache, *self.photos[index]
+    def __getitem__(self, index: int) -> tuple[Tensor, bool, list[Item]]:
+        path, items = self.photos[index]
+        mirrored = random.random() < 0.5
+        return self.stem_map(path, mirrored), mirrored, items
 
 
 class Collate:
-    """Items -> grids (B, P, D), questions (B * k, T), answers (B * k, A), types (B * k,), seen (B,).
+    """Items -> stem_maps (B, C, h, w), questions (B * k, T), answers (B * k, A), types (B * k,), seen (B,).
 
-    Half the photos are mirrored, and then left is right in what is said about them. `blind` is the share of the photos
+    Where a photo is mirrored, left is right in what is said about it. `blind` is the share of the photos
     that are kept from the network: so it learns what can be answered without looking.
     """
 
@@ -180,17 +190,16 @@ class Collate:
         self.blind, self.per_photo = blind, per_photo
 
     def __call__(self, items: list) -> dict[str, Tensor]:
-        grids, questions, answers, types = [], [], [], []
-        for cache, row, asked in items:
-            flip = random.random() < 0.5
-            grids.append(cache.grid(row, flip))
+        maps, questions, answers, types = [], [], [], []
+        for stem_map, flip, asked in items:
+            maps.append(stem_map)
             for item in choose(asked, self.per_photo):
                 question = [UNK if random.random() < WORD_DROPOUT else token for token in item.question]
                 questions.append([self.mirror.get(t, t) for t in question] if flip else question)
                 answers.append([self.mirror.get(t, t) for t in item.answer] if flip else item.answer)
                 types.append(item.type)
         return {
-            "grids": torch.stack(grids),
+            "stem_maps": torch.stack(maps),
             "questions": pad(questions),
             "answers": pad(answers),
             "types": torch.tensor(types),

@@ -5,60 +5,61 @@ import json
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from core.captioned_photos import read_collection
 from core.checkpoint import checkpoint_folder
 from core.errors import InputError
-from core.feature_cache import GridCache
 from core.media import load_image
 from core.metrics import load_wordnet, soft_accuracy, wups
 from core.search import Beam
 from core.text import pad
 from demos.vqa.data import Question, generated_questions, read_daquar, read_vqa, read_yes_no
+from demos.vqa.frequent import Answering
 from demos.vqa.model import VQA, Thought
 from demos.vqa.predict import BLIND, MAX_ANSWER, SEEING, VQAPredictor
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
+Look = Callable[[Path], Tensor]  # from a photo to its stem map (C, h, w)
+
 
 @torch.inference_mode()
-def think_about(
-    model: VQA, cache: GridCache, rows: Sequence[int], questions: Sequence[list[int]], blind: bool
-) -> Thought:
-    """What the network makes of N questions in tokens, each about the photo of a row of the cache; or without it."""
-    photos = sorted(set(rows))
-    grids = torch.stack([cache.grid(row).float() for row in photos])
-    scene = model.look(grids, grids.new_full((len(photos),), 0.0 if blind else 1.0))
-    return model.think(scene[torch.tensor([photos.index(row) for row in rows])], pad(questions))
+def think_about(model: VQA, look: Look, photos: Sequence[Path], questions: Sequence[list[int]], blind: bool) -> Thought:
+    """What the network makes of N questions in tokens, each about a photo; or without it."""
+    different = list(dict.fromkeys(photos))
+    grids = model.grid(torch.stack([look(photo) for photo in different]))
+    scene = model.look(grids, grids.new_full((len(different),), 0.0 if blind else 1.0))
+    return model.think(scene[torch.tensor([different.index(photo) for photo in photos])], pad(questions))
 
 
-def _best_texts(model: VQA, tokenizer: PreTrainedTokenizerFast, thought: Thought, beam: Beam) -> list[str]:
-    found = model.answering(thought).best(beam, 1)
+def _best_texts(tokenizer: PreTrainedTokenizerFast, answering: Answering, beam: Beam) -> list[str]:
+    found = answering.best(beam, 1)
     return [tokenizer.decode(best[0][0], skip_special_tokens=True) for best in found]
 
 
 def dev_scores(
     model: VQA,
     tokenizer: PreTrainedTokenizerFast,
-    sets: Sequence[tuple[list[Question], list[Path], GridCache]],
+    sets: Sequence[tuple[list[Question], Look]],
     generated: int,
 ) -> dict[str, float]:
     """Mean accuracy over the sources of questions first, then each one's, and the blind model's on people's yes/no."""
     model.eval()
     hits: dict[str, list[bool]] = defaultdict(list)
-    for questions, paths, cache in sets:
+    for questions, look in sets:
         human = [q for q in questions if q.source != "generated"]
         made = [q for q in questions if q.source == "generated"]
         chosen = human + random.Random(1).sample(made, min(len(made), generated))
         for blind in (False, True):
             asked = [q for q in chosen if not blind or q.source == "human yes/no"]
-            for question, answer in zip(*_answers(model, tokenizer, asked, paths, cache, blind), strict=True):
+            for question, answer in zip(*_answers(model, tokenizer, asked, look, blind), strict=True):
                 name = f"{question.source}{', blind' * blind}"
                 hits[name].append(answer == normalise_answer(question.answers[0]))
     figures = {name: 100 * sum(right) / len(right) for name, right in hits.items()}
@@ -67,17 +68,16 @@ def dev_scores(
 
 
 def _answers(
-    model: VQA, tokenizer, questions: Sequence[Question], paths: Sequence[Path], cache: GridCache, blind: bool
+    model: VQA, tokenizer, questions: Sequence[Question], look: Look, blind: bool
 ) -> tuple[list[Question], list[str]]:
     """Questions in the order of their photos, and the answers to them."""
-    row_of = {path: row for row, path in enumerate(paths)}
-    ordered = sorted(questions, key=lambda q: row_of[q.photo])
+    ordered = sorted(questions, key=lambda q: q.photo)
     tokens = training_ids(tokenizer, [normalise(q.question) for q in ordered])
     answers: list[str] = []
     for start in range(0, len(ordered), 64):
-        rows = [row_of[q.photo] for q in ordered[start : start + 64]]
-        thought = think_about(model, cache, rows, tokens[start : start + 64], blind)
-        answers += _best_texts(model, tokenizer, thought, Beam(1, max_length=MAX_ANSWER))
+        photos = [q.photo for q in ordered[start : start + 64]]
+        thought = think_about(model, look, photos, tokens[start : start + 64], blind)
+        answers += _best_texts(tokenizer, model.answering(thought), Beam(1, max_length=MAX_ANSWER))
     return ordered, answers
 
 
@@ -101,7 +101,8 @@ def _answer_chunk(predictor: VQAPredictor, scene: Any, chunk: Sequence[Question]
     tokens = [predictor.reader.question(q.question).ids for q in chunk]
     rows = torch.tensor([SEEING] * len(chunk) + [BLIND] * len(chunk))
     thought = predictor.model.think(scene[rows], pad([*tokens, *tokens]))
-    texts = _best_texts(predictor.model, predictor.tokenizer, thought, Beam(5, max_length=MAX_ANSWER, n_best=1))
+    beam = Beam(5, max_length=MAX_ANSWER, n_best=1)
+    texts = _best_texts(predictor.tokenizer, predictor.answering(thought), beam)
     return [texts[: len(chunk)], texts[len(chunk) :]]
 
 

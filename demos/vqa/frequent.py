@@ -8,11 +8,13 @@ probability, less the share that the classifier itself leaves to other answers; 
     p(answer) = trust p(its class) + (1 - trust (1 - p(no class))) p(answer | decoder)
 
 So any answer that can be written has a probability, and those of all answers add up to one.
+
+What the wording alone suggests can be taken away, for yes and no: see Answering.without_wording.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +77,21 @@ class Answering:
     memory: Memory  # of N photos, one a question
     classes: dict[Tokens, int]
     shares: Tensor  # (N, classes + 1) log of the probability that each class has, and that the decoder has
+    shifts: dict[Tokens, Tensor] = field(default_factory=dict)  # (N,) by how much an answer's log p is changed
+
+    def without_wording(self, yes_no: tuple[Tokens, Tokens], share: float) -> "Answering":
+        """The same, with a share of what the wording alone says taken away from "yes" against "no".
+
+        The N questions are N / 2 with their photos, then the same without. Both lose `share` of the log-odds of the
+        latter, from 0 to less than 1; what yes and no have together stays. Where each question is asked of photos with
+        either answer, as in VQA v2, the wording can only mislead (Niu et al. 2021, "Counterfactual VQA").
+        """
+        scores = torch.tensor(self.score([yes_no] * len(self.shares)))  # (N, 2)
+        odds = scores[:, 0] - scores[:, 1]
+        fair = odds - share * odds[len(odds) // 2 :].repeat(2)
+        split = nn.functional.logsigmoid(torch.stack([fair, -fair], 1))
+        shifts = scores.logsumexp(1, keepdim=True) + split - scores
+        return replace(self, shifts=dict(zip(yes_no, shifts.unbind(1), strict=True)))
 
     def score(self, answers: Sequence[Sequence[Tokens]]) -> list[list[float]]:
         """log p of each question's answers, any number of them but at least one"""
@@ -85,18 +102,22 @@ class Answering:
         written = written + self.shares[:, -1:]
         numbers = torch.tensor([self.classes.get(answer, -1) for answer in filled]).view(-1, k)
         own = self.shares.gather(1, numbers.clamp(min=0))
-        scores = torch.where(numbers >= 0, torch.logaddexp(own, written), written).tolist()
+        scores = torch.where(numbers >= 0, torch.logaddexp(own, written), written)
+        for answer, shift in self.shifts.items():
+            asked = torch.tensor([other == answer for other in filled]).view(-1, k)
+            scores = scores + asked * shift[:, None]
+        scores = scores.tolist()
         return [found[: len(row)] for found, row in zip(scores, answers, strict=True)]
 
     def best(self, beam: Beam, count: int) -> list[list[tuple[Tokens, float]]]:
         """Each question's `count` likeliest answers with their log p, best first.
 
-        Candidates are what beam search finds and the likeliest classes, as many as the beam has.
+        Candidates are what beam search finds and the likeliest classes, as many as the beam has, and what was changed.
         """
         names = list(self.classes)
         tops = self.shares[:, :-1].topk(min(beam.size, len(names)), 1).indices.tolist()
         candidates = [
-            list(dict.fromkeys([*(_without_eos(h.tokens) for h in found), *(names[c] for c in top)]))
+            list(dict.fromkeys([*(_without_eos(h.tokens) for h in found), *(names[c] for c in top), *self.shifts]))
             for found, top in zip(beam_search(self.decoder, self.memory, beam), tops, strict=True)
         ]
         ranked = [

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from core.attention import Memory, SentinelAttention
 from core.checkpoint import Checkpoint
 from core.decoder import DecoderConfig, LSTMDecoder
-from core.encoders import encoder_config, fold_batch_norm, shared_encoder, to_grid
+from core.encoders import check_test_size, encoder_config, fold_batch_norm, shared_encoder, to_grid
+from core.errors import check_number
 from core.precision import inference_dtype
 from core.recurrent import RecurrentStack
 from core.text import PAD
@@ -35,13 +36,21 @@ class VQAConfig:
     vocab_size: int
     encoder: str = "efficientnet_lite2"
     photo_size: int = 224  # the training photos' stored size; a visitor's photo is squashed to it first
+    # Pixels a side at which a photo is seen after training; None: the encoder's own. Training's random views zoom in,
+    # so things look larger there: a larger photo makes up for that (Touvron et al. 2019, "FixRes").
+    test_size: int | None = None
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0, num_layers=1))
     detected_words: int = 1024  # that the word detector knows
     frequent: tuple[Tokens, ...] = ()  # answers with a class of their own
     trust: float = 0.5  # share of the probability that such classes get at most, from 0 to less than 1
+    wording: float = 0.0  # share that is taken away of what the wording alone says of yes and no, from 0 to less than 1
     hops: int = 2
     types: tuple[str, ...] = ("yes/no", "object", "number", "color", "location", "activity")
     dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        check_test_size(self.encoder, self.test_size)
+        check_number("wording", self.wording, 0, 0.99)
 
 
 @dataclass(frozen=True)
@@ -168,8 +177,8 @@ class VQA(nn.Module, Checkpoint):
         """How the questions that were thought about can be answered."""
         return Answering(self.decoder, thought.memory, self.class_of, thought.shares)
 
-    def forward(self, grids: Tensor, questions: Tensor, answers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher forcing: (B, P, D) grid features, (B * k, T) questions, (B * k, A) answers ->
+    def forward(self, stem_maps: Tensor, questions: Tensor, answers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher forcing: (B, C, h, w) stem maps, (B * k, T) questions, (B * k, A) answers ->
         logits (B * k, A, V), type logits (B * k, types)."""
-        thought = self.think(self.look(grids, seen), questions)
+        thought = self.think(self.look(self.grid(stem_maps), seen), questions)
         return self.decoder(answers, thought.memory).logits, thought.type_logits

@@ -18,8 +18,8 @@ from core.errors import InputError, check_number
 from core.media import load_image
 from core.search import Beam
 from demos.vqa.frequent import Answering
-from demos.vqa.model import VQA, Scene
-from demos.vqa.text import Reader, ReadText
+from demos.vqa.model import VQA, Scene, Thought
+from demos.vqa.text import Reader, ReadText, training_ids
 
 MAX_CHOICES = 50
 MAX_ANSWER = 6  # words
@@ -63,6 +63,7 @@ class VQAResult:
     question_type: str  # what kind of question it takes this for
     read_as: dict[str, str]  # words of the question that it does not know, and what it took them for
     unknown: tuple[str, ...]  # words that it has nothing for
+    wording: float  # share of what the wording alone says that was taken from yes and no; 0 for other questions
     seconds: float
     hops: np.ndarray | None = field(default=None, repr=False, compare=False)  # (hops, h, w) attention over the photo
     looked: tuple[float, ...] = field(default=(), repr=False, compare=False)  # each hop's share on the photo
@@ -80,6 +81,7 @@ class VQAPredictor:
     def __init__(self, model: VQA, tokenizer: PreTrainedTokenizerFast):
         self.model, self.tokenizer = model.for_inference(), tokenizer
         self.reader = Reader(tokenizer)
+        self._yes_no = tuple(tuple(ids) for ids in training_ids(tokenizer, ["yes", "no"]))
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "VQAPredictor":
@@ -122,9 +124,14 @@ class VQAPredictor:
     @torch.inference_mode()
     def scene(self, photo: Image.Image) -> Scene:
         """What there is to see on a loaded photo, with it (row 0) and without it (row 1)."""
-        encoder = self.model.encoder
-        grid = self.model.grid(encoder.stem(encoder.preprocess([photo], via=self.model.config.photo_size)))
+        config, encoder = self.model.config, self.model.encoder
+        grid = self.model.grid(encoder.stem(encoder.preprocess([photo], config.photo_size, config.test_size)))
         return self.model.look(grid.expand(2, -1, -1), torch.tensor([1.0, 0.0]))
+
+    def answering(self, thought: Thought) -> Answering:
+        """How questions can be answered that were thought about with their photos, then in the same order without."""
+        answering, share = self.model.answering(thought), self.model.config.wording
+        return answering.without_wording(self._yes_no, share) if share else answering
 
     def _choices(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """{choice as typed: its tokens}; a choice that comes twice counts once."""
@@ -140,7 +147,7 @@ class VQAPredictor:
         self, scene: Scene, asked: ReadText, choices: dict[str, tuple[int, ...]], options: VQAOptions, start: float
     ) -> VQAResult:
         thought = self.model.think(scene, torch.tensor([asked.ids, asked.ids]))
-        answering = self.model.answering(thought)
+        answering = self.answering(thought)
         beam = Beam(max(5, options.answers) + 3, max_length=MAX_ANSWER)  # a few more, as some are left out
         found = [] if choices else answering.best(beam, beam.size)
         texts = [[self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens, _ in row] for row in found]
@@ -156,6 +163,7 @@ class VQAPredictor:
         kind = self.model.config.types[int(thought.type_logits[SEEING].argmax())]
         return VQAResult(
             answers[0].text, answers, blind, kind, asked.read_as, asked.unknown,
+            self.model.config.wording if kind == "yes/no" else 0.0,
             round(time.perf_counter() - start, 4), hops[:, :-1].reshape(-1, *grid).numpy(),
             tuple(hops[:, :-1].sum(1).tolist()),
         )  # fmt: skip

@@ -59,7 +59,8 @@ def vqa(image: str, question: str, choices: list[str] | None = None) -> dict[str
         choices: answers to rank (multiple choice); without any, the likeliest of all answers are given
     Returns:
         text of the best answer, answers [{text, logprob, blind_logprob (without the photo), probability,
-        blind_probability}], blind_text, question_type, read_as, unknown, seconds
+        blind_probability}], blind_text, question_type, read_as, unknown, wording (share of what the question alone
+        suggests that was taken away, for yes and no), seconds
     """
     return _ask(image, question, choices or []).to_dict()
 
@@ -91,6 +92,13 @@ def answers_html(result: "VQAResult") -> str:
             answer=escape(result.blind_text),
         ),
     ]
+    if result.wording:
+        notes.append(
+            both(
+                "For yes and no, {share} of what the question alone suggests is taken away.",
+                share=f"{result.wording:.0%}",
+            )
+        )
     if result.read_as:
         pairs = ", ".join(f"{escape(word)} → {escape(known)}" for word, known in result.read_as.items())
         notes.append(both("Read as: {pairs}.", pairs=pairs))

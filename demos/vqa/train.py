@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader
 from transformers import PreTrainedTokenizerFast
 
+from core.augmentation import FreshStemMaps
 from core.captioned_photos import read_collection
 from core.checkpoint import checkpoint_folder, load_tokenizer, read_tensors
 from core.decoder import DecoderConfig
 from core.errors import InputError
-from core.feature_cache import GridCache, grid_cache
+from core.feature_cache import stem_cache
 from core.text import PAD, UNK, train_word_tokenizer
 from core.training import Loss, TrainingConfig, best_precision, train
 from demos.vqa.data import (
@@ -31,12 +32,13 @@ from demos.vqa.data import (
     read_daquar,
     read_yes_no,
 )
-from demos.vqa.evaluate import dev_scores
+from demos.vqa.evaluate import Look, dev_scores
 from demos.vqa.frequent import FrequentAnswers
 from demos.vqa.model import VQA, VQAConfig
 from demos.vqa.text import normalise, normalise_answer
 from demos.vqa.train_frequent import (
     CONFIG,
+    VIEWS,
     answer_classes,
     class_accuracy,
     class_loader,
@@ -53,7 +55,7 @@ DEV_GENERATED = 1500  # of the dev photos' generated questions are answered afte
 
 def vqa_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
     """Label-smoothed cross-entropy of the answers' tokens, and the cross-entropy of the questions' types."""
-    logits, types = model(batch["grids"].float(), batch["questions"], batch["answers"][:, :-1], batch["seen"])
+    logits, types = model(batch["stem_maps"], batch["questions"], batch["answers"][:, :-1], batch["seen"])
     answers = nn.functional.cross_entropy(
         logits.flatten(0, 1).float(), batch["answers"][:, 1:].flatten(),
         ignore_index=PAD, label_smoothing=SMOOTHING,
@@ -67,11 +69,14 @@ class QuestionSet:
     """Questions about one collection's photos, and where the photos lie."""
 
     questions: dict[str, list[Question]]  # by split
-    paths: dict[str, list[Path]]  # all photos of each split, in the order of their cache
+    paths: dict[str, list[Path]]  # all photos of each split
 
-    def cache(self, split: str, model: VQA, folder: Path) -> GridCache:
-        """Grid features of a split's photos."""
-        return grid_cache(self.paths[split], model.encoder, model.tail, folder, model.config.photo_size)
+    def look(self, split: str, model: VQA, folder: Path) -> Look:
+        """Stem maps of a split's photos as a visitor's are, computed once and kept in `folder`."""
+        paths = self.paths[split]
+        row_of = {path: row for row, path in enumerate(paths)}
+        cache = stem_cache(paths, model.encoder, folder, model.config.photo_size)
+        return lambda photo: cache.map(row_of[photo])
 
 
 def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev")) -> QuestionSet:
@@ -80,7 +85,8 @@ def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev"
         questions = {split: found for split, found in read_daquar(root).items() if split in splits}
         return QuestionSet(questions, {s: list(dict.fromkeys(q.photo for q in qs)) for s, qs in questions.items()})
     collection = read_collection(root)
-    questions = {s: generated_questions(collection[s], phrasings=phrasings if s == "train" else 1) for s in splits}
+    questions = {"train": lambda photos: generated_questions(photos, phrasings=phrasings, statements=True)}
+    questions = {s: questions.get(s, generated_questions)(collection[s]) for s in splits}
     if (root / "vqa_yes_no.train.tsv").exists():
         human = read_yes_no(root)
         questions = {split: [*human[split], *found] for split, found in questions.items()}
@@ -132,10 +138,9 @@ def training_loader(
     options: argparse.Namespace,
 ) -> DataLoader:
     """Batches over the training photos of all sets; those of set n come `options.repeats[n]` times an epoch."""
-    photos: list[Dataset] = []
+    stem_map, photos = FreshStemMaps(model.config.encoder), []
     for one, times in zip(sets, options.repeats, strict=True):
-        questions, paths = one.questions["train"], one.paths["train"]
-        photos += [QuestionedPhotos(questions, paths, one.cache("train", model, options.cache), tokenizer)] * times
+        photos += [QuestionedPhotos(one.questions["train"], stem_map, tokenizer)] * times
     left_right = tuple(tokenizer.convert_tokens_to_ids(["left", "right"]))
     collate = Collate(left_right, options.blind, options.per_photo)
     return DataLoader(ConcatDataset(photos), options.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
@@ -152,15 +157,16 @@ def teach_classes(
     thinned = [{split: thin(found, options.seed) for split, found in one.questions.items()} for one in sets]
     questions = [q for found in thinned for q in found["train"]]
     model = with_classes(model, answer_classes(questions, tokenizer, options.least))
-    seen = {
-        split: [
-            see(model, tokenizer, found[split], one.paths[split], one.cache(split, model, options.cache))
-            for one, found in zip(sets, thinned, strict=True)
-        ]
-        for split in ("train", "dev")
-    }
-    loader = class_loader(seen["train"], options.repeats, options.blind)
-    evaluate = partial(class_accuracy, dev=seen["dev"])
+    settings = {k: v for k in ("wording", "test_size") if (v := getattr(options, k)) is not None}
+    model.config = replace(model.config, **settings)
+    stem_map = FreshStemMaps(model.config.encoder)
+    trained = [see(model, tokenizer, found["train"], partial(stem_map, mirrored=False)) for found in thinned * VIEWS]
+    dev = [
+        see(model, tokenizer, found["dev"], one.look("dev", model, options.cache))
+        for found, one in zip(thinned, sets, strict=True)
+    ]
+    loader = class_loader(trained, options.repeats * VIEWS, options.blind)
+    evaluate = partial(class_accuracy, dev=dev)
 
     def keep(classifier: FrequentAnswers) -> None:
         model.frequent.load_state_dict(classifier.state_dict())  # another object where weights are averaged
@@ -173,10 +179,11 @@ def teach_classes(
 
 _RECIPE = """
 the shipped checkpoint, in three stages:
-  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --epochs 2 --out runs/vqa
-  python -m demos.vqa train --data coco daquar --repeats 1 6 --start runs/vqa/best --epochs 7 --learning-rate 5e-4
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 50 --out runs/vqa
+  python -m demos.vqa train --data coco daquar --repeats 1 6 --start runs/vqa/best --minutes 34 --learning-rate 4e-4
       --seed 2 --out runs/vqa2
-  python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa2/best --only-classes --out runs/vqa3
+  python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa2/best --only-classes --wording 0.75
+      --test-size 288 --out runs/vqa3
 """
 _CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
 
@@ -195,10 +202,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only-classes", action="store_true", help=help_text)
     parser.add_argument("--least", type=float, default=3, help="--only-classes: times that an answer has to be given")
+    help_text = "--only-classes: share that is taken away of what the wording alone says of yes and no"
+    parser.add_argument("--wording", type=float, help=help_text)
+    help_text = "--only-classes: pixels a side at which photos are seen from now on"
+    parser.add_argument("--test-size", type=int, help=help_text)
     parser.add_argument("--captioner", help="captioner to start from (default: the repository's own)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for grid features (about 6 GB)")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for the dev photos' stem maps")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--minutes", type=float, help="train for so long, however many epochs that makes")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--batch-size", type=int, default=32, help="photos")
     parser.add_argument("--per-photo", type=int, default=PER_PHOTO, help="questions about each photo of a batch")
@@ -225,9 +237,8 @@ def main(options: argparse.Namespace) -> None:
     else:
         questions = [q for one in sets for q in one.questions["train"]]
         model, tokenizer = new_model(questions, options.captioner or checkpoint_folder("captioning"), options.min_count)
-    chosen = {
-        k: v for k in ("epochs", "learning_rate", "average", "warmup_steps") if (v := getattr(options, k)) is not None
-    }
+    names = ("epochs", "minutes", "learning_rate", "average", "warmup_steps")
+    chosen = {k: v for k in names if (v := getattr(options, k)) is not None}
     if options.only_classes:
         teach_classes(model, tokenizer, sets, replace(CONFIG, seed=options.seed, **chosen), options)
         return
@@ -235,7 +246,7 @@ def main(options: argparse.Namespace) -> None:
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIG, seed=options.seed, precision=precision, **chosen)
     judged = [one for one in sets if any(q.source != "generated" for q in one.questions["dev"])] or sets
-    dev = [(one.questions["dev"], one.paths["dev"], one.cache("dev", model, options.cache)) for one in judged]
+    dev = [(one.questions["dev"], one.look("dev", model, options.cache)) for one in judged]
     evaluate = partial(dev_scores, tokenizer=tokenizer, sets=dev, generated=DEV_GENERATED)
     parameters = [{"params": [p for p in model.parameters() if p.requires_grad]}]
     train(

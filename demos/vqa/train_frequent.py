@@ -16,17 +16,17 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from core.feature_cache import GridCache
 from core.text import UNK, pad
 from core.training import Loss, TrainingConfig
 from demos.vqa.data import WORD_DROPOUT, Question
-from demos.vqa.evaluate import think_about
+from demos.vqa.evaluate import Look, think_about
 from demos.vqa.frequent import FrequentAnswers, Tokens, frequent_answers
 from demos.vqa.model import VQA
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
 GENERATED_WEIGHT = 0.25  # of the answer to a generated question, when frequent answers are chosen: they are so many
 MADE = 4  # generated questions a photo
+VIEWS = 2  # random views of each training photo that are seen
 CONFIG = TrainingConfig(epochs=12, learning_rate=2e-3, schedule="linear", warmup_steps=1, weight_decay=0.2, patience=12)
 
 
@@ -121,13 +121,11 @@ def see(
     model: VQA,
     tokenizer: PreTrainedTokenizerFast,
     questions: Sequence[Question],
-    paths: Sequence[Path],
-    cache: GridCache,
+    look: Look,
 ) -> SeenQuestions:
     """What the network sees for each question that has a word and an answer in the vocabulary."""
     model.eval()
-    row_of = {path: row for row, path in enumerate(paths)}
-    ordered = sorted(questions, key=lambda q: row_of[q.photo])
+    ordered = sorted(questions, key=lambda q: q.photo)
     tokens = training_ids(tokenizer, [normalise(q.question) for q in ordered])
     answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in ordered])
     rest = len(model.class_of)
@@ -135,9 +133,9 @@ def see(
     kept = [n for n, question in enumerate(tokens) if question]
     for start in tqdm(range(0, len(kept), 96), desc="what is seen", unit="batch"):
         batch = kept[start : start + 96]
-        rows, asked = [row_of[ordered[n].photo] for n in batch], [tokens[n] for n in batch]
+        photos, asked = [ordered[n].photo for n in batch], [tokens[n] for n in batch]
         for parts, blind in zip(found, (False, True), strict=True):
-            parts.append(think_about(model, cache, rows, asked, blind).glimpses.half())
+            parts.append(think_about(model, look, photos, asked, blind).glimpses.half())
     classes = torch.tensor([model.class_of.get(tuple(answers[n]), rest) for n in kept])
     return SeenQuestions([tokens[n] for n in kept], torch.cat(found[0]), torch.cat(found[1]), classes)
 

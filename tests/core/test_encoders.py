@@ -12,6 +12,7 @@ from PIL import Image
 from core.encoders import (
     Encoder,
     available_encoders,
+    check_test_size,
     create_encoder,
     encoder_config,
     fold_batch_norm,
@@ -19,7 +20,7 @@ from core.encoders import (
     offline_encoders,
     to_grid,
 )
-from core.errors import ModelError
+from core.errors import InputError, ModelError
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,19 @@ def test_via_gives_what_the_training_saw(cheetah: Image.Image) -> None:
     assert torch.equal(via, encoder.preprocess([stored]))
     assert torch.equal(via, encoder.preprocess([stored], via=224))
     assert not torch.equal(via, encoder.preprocess([cheetah]))
+
+
+def test_a_photo_can_be_seen_larger_on_the_same_grid(cheetah: Image.Image) -> None:
+    encoder = create_encoder("efficientnet_lite2")
+    larger = encoder.preprocess([cheetah], via=224, size=288)
+    assert larger.shape == (1, 3, 288, 288)
+    maps = encoder.stem(larger)
+    assert encoder.grid_features(maps).shape == encoder(encoder.preprocess([cheetah])).shape
+    assert encoder.classify(maps).argmax() == 293  # "cheetah"
+    check_test_size("efficientnet_lite2", 288)
+    for size in (256, 289):
+        with pytest.raises(InputError, match="257 to 288"):
+            check_test_size("efficientnet_lite2", size)
 
 
 def test_grid_runs_row_by_row_from_the_top_left() -> None:

@@ -239,9 +239,12 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path, schedule, shape):
 
 
 def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_by_them(tmp_path, monkeypatch):
-    """However many epochs that makes, it ends within one too; a resumed one has only the minutes that were left."""
-    config = TrainingConfig(epochs=1, minutes=1, schedule="linear", learning_rate=0.02, warmup_steps=2, log_every=1)
-    now = 0.0
+    """However many epochs that makes, it ends within one too, and none of them has to be better than the one before; a
+    resumed one has only the minutes that were left."""
+    config = TrainingConfig(
+        epochs=1, minutes=1, schedule="linear", learning_rate=0.02, warmup_steps=2, log_every=1, patience=1
+    )
+    worse, now = scripted([2.0, 1.0]), 0.0
 
     def ten_seconds(model: nn.Module, batch: list[Tensor], carry: None) -> Loss:
         nonlocal now
@@ -249,14 +252,14 @@ def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_b
         return squared_error(model, batch, carry)
 
     monkeypatch.setattr("core.training.time", types.SimpleNamespace(monotonic=lambda: now))
-    records = train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, dev_figure)
+    records = train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, worse)
     steps = [record for record in records if "rate" in record]
     assert [record["seconds"] for record in steps] == [10, 20, 30, 40, 50, 60]
     assert STEPS < len(steps) < 2 * STEPS
     assert "dev" in records[-1]
     rates = [record["rate"] / 0.02 for record in steps]  # each for the next step, by the clock before this one
     assert rates == pytest.approx([1, 1 - 10 / 60, 1 - 20 / 60, 1 - 30 / 60, 1 - 40 / 60, 1 - 50 / 60])
-    assert train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, dev_figure, resume=True) == records
+    assert train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, worse, resume=True) == records
 
 
 def test_parameter_groups_have_their_own_learning_rate(tmp_path):

@@ -18,7 +18,7 @@ def client(app: App) -> Client:
 
 def test_a_question_gets_the_documented_fields(client):
     result = client.predict(handle_file(BUS), "What colour is the bus", api_name="/vqa")
-    fields = {"text", "answers", "blind_text", "question_type", "read_as", "unknown", "seconds"}
+    fields = {"text", "answers", "blind_text", "question_type", "read_as", "unknown", "wording", "seconds"}
     assert fields == set(result)
     assert result["text"] == result["answers"][0]["text"] == "red"
     assert result["question_type"] == "color"

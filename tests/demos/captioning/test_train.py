@@ -100,9 +100,10 @@ def test_the_stages_log_their_figures(runs):
 def test_the_ranking_is_chosen_and_the_weights_stay(runs, toys, tmp_path):
     start, out = runs / "teacher" / "best", tmp_path / "ranked"
     arguments = ["--data", str(toys), "--start", str(start), "--out", str(out)]
-    assert main(["train", "ranking", *arguments]) == 0
+    assert main(["train", "ranking", *arguments, "--test-size", "200"]) == 0
     before, ranked = Captioner.from_pretrained(start), Captioner.from_pretrained(out / "best")
     assert set(asdict(ranked.config.ranking).values()) <= set(WEIGHTS)
+    assert (before.config.test_size, ranked.config.test_size) == (None, 200)
     assert not changed(ranked, before.state_dict())
     assert load_tokenizer(out / "best").get_vocab() == load_tokenizer(start).get_vocab()
 

@@ -12,7 +12,8 @@ def grids(count: int) -> torch.Tensor:
 
 def test_shapes_and_gradients(network):
     questions, answers = torch.randint(4, 20, (6, 5)), torch.tensor([[BOS, 7, EOS]] * 6)
-    logits, types = network(grids(2), questions, answers[:, :-1], torch.tensor([1.0, 0.0]))
+    maps = torch.randn(2, 112, 14, 14, generator=torch.Generator().manual_seed(1))
+    logits, types = network(maps, questions, answers[:, :-1], torch.tensor([1.0, 0.0]))
     assert logits.shape == (6, 2, network.config.vocab_size)
     assert types.shape == (6, len(network.config.types))
     (logits.sum() + types.sum()).backward()

@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from core.errors import InputError
-from demos.vqa.predict import VQAOptions, VQAResult
+from demos.vqa.predict import Answer, VQAOptions, VQAResult
 
 
 def test_an_open_question_gets_ranked_answers_with_and_without_the_photo(predictor, photo):
@@ -33,6 +34,32 @@ def test_the_blind_answer_is_the_same_for_every_photo(predictor, coco):
     results = [predictor(coco / "images" / f"{name}.jpg", "what is the man doing") for name in ("cat", "horse")]
     assert results[0].blind_text == results[1].blind_text
     assert results[0].answers[0].logprob != pytest.approx(results[1].answers[0].logprob, abs=1e-4)
+
+
+def test_a_share_of_the_wording_counts_less_with_the_photo_and_without(predictor, photo):
+    choices = VQAOptions(("yes", "no"))
+    plain = {a.text: a for a in predictor(photo, "is this a dog", choices).answers}
+    predictor.model.config = replace(predictor.model.config, wording=0.75)
+    fair = {a.text: a for a in predictor(photo, "is this a dog", choices).answers}
+
+    def odds(answers: dict[str, Answer], field: str) -> float:
+        return getattr(answers["yes"], field) - getattr(answers["no"], field)
+
+    wording = odds(plain, "blind_logprob")
+    assert odds(fair, "logprob") == pytest.approx(odds(plain, "logprob") - 0.75 * wording, abs=2e-3)
+    assert odds(fair, "blind_logprob") == pytest.approx(0.25 * wording, abs=2e-3)
+    with pytest.raises(InputError, match="wording"):
+        replace(predictor.model.config, wording=1.0)
+
+
+def test_a_photo_can_be_seen_at_another_size_than_in_training(predictor, photo):
+    before = predictor(photo, "what color is the bus")
+    predictor.model.config = replace(predictor.model.config, test_size=224)
+    assert predictor(photo, "what color is the bus").answers == before.answers  # the encoder's own size
+    predictor.model.config = replace(predictor.model.config, test_size=200)
+    assert predictor(photo, "what color is the bus").answers != before.answers
+    with pytest.raises(InputError, match="193 to 224 pixels"):
+        replace(predictor.model.config, test_size=256)
 
 
 def test_many_requests_keep_their_order_and_errors_their_place(predictor, photo, tmp_path):
