@@ -153,7 +153,7 @@ def teach_classes(
     config: TrainingConfig,
     options: argparse.Namespace,
 ) -> None:
-    """Stage 3: the network stays, and gets classes for frequent answers."""
+    """The last stage: the network stays, and gets classes for frequent answers."""
     thinned = [{split: thin(found, options.seed) for split, found in one.questions.items()} for one in sets]
     questions = [q for found in thinned for q in found["train"]]
     model = with_classes(model, answer_classes(questions, tokenizer, options.least))
@@ -178,12 +178,10 @@ def teach_classes(
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
-the shipped checkpoint, in three stages:
+the shipped checkpoint, in two stages:
   python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 50 --out runs/vqa
-  python -m demos.vqa train --data coco daquar --repeats 1 6 --start runs/vqa/best --minutes 34 --learning-rate 4e-4
-      --seed 2 --out runs/vqa2
-  python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa2/best --only-classes --wording 0.75
-      --test-size 288 --out runs/vqa3
+  python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa/best --only-classes --wording 0.75
+      --test-size 288 --out runs/vqa2
 """
 _CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
 
