@@ -178,7 +178,7 @@ def teach_classes(
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
-the shipped checkpoint, in two stages:
+the shipped checkpoint, in two stages (its vocabulary was then cut, as its card says):
   python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 50 --out runs/vqa
   python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa/best --only-classes --wording 0.75
       --test-size 288 --out runs/vqa2
