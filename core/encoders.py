@@ -236,7 +236,11 @@ def encoder_config(name: str) -> EncoderConfig:
 
 
 def check_test_size(name: str, size: int | None) -> None:
-    """Raises InputError unless photos of size x size pixels give as many places as those of the encoder's own size."""
+    """Whether photos can be seen at size x size pixels after training; None: at the encoder's own size.
+
+    Training's random views zoom in, so things look larger there: larger photos make up for that (Touvron et al. 2019,
+    "Fixing the train-test resolution discrepancy"). Raises InputError where they would give another number of places.
+    """
     side, stride = encoder_config(name).grid[0], 32  # pixels from one place to the next, in all of these networks
     if size and not (side - 1) * stride < size <= side * stride:
         raise InputError(

@@ -23,9 +23,7 @@ class CaptionerConfig:
     encoder: str = "efficientnet_lite2"
     encoder_weights: str = "imagenet"  # or "random": the control of the transfer-learning table
     photo_size: int = 224  # the training photos' stored size; a visitor's photo is squashed to it first
-    # Pixels a side at which a photo is seen after training; None: the encoder's own. Training's random views zoom in,
-    # so things look larger there: a larger photo makes up for that (Touvron et al. 2019, "FixRes").
-    test_size: int | None = None
+    test_size: int | None = None  # pixels a side at which photos are seen after training (see check_test_size)
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
     detected_words: int = 2048  # the word detector knows the so many most frequent words
     memory_dropout: float = 0.3

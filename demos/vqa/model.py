@@ -36,9 +36,7 @@ class VQAConfig:
     vocab_size: int
     encoder: str = "efficientnet_lite2"
     photo_size: int = 224  # the training photos' stored size; a visitor's photo is squashed to it first
-    # Pixels a side at which a photo is seen after training; None: the encoder's own. Training's random views zoom in,
-    # so things look larger there: a larger photo makes up for that (Touvron et al. 2019, "FixRes").
-    test_size: int | None = None
+    test_size: int | None = None  # pixels a side at which photos are seen after training (see check_test_size)
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0, num_layers=1))
     detected_words: int = 1024  # that the word detector knows
     frequent: tuple[Tokens, ...] = ()  # answers with a class of their own

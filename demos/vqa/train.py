@@ -85,8 +85,9 @@ def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev"
         questions = {split: found for split, found in read_daquar(root).items() if split in splits}
         return QuestionSet(questions, {s: list(dict.fromkeys(q.photo for q in qs)) for s, qs in questions.items()})
     collection = read_collection(root)
-    questions = {"train": lambda photos: generated_questions(photos, phrasings=phrasings, statements=True)}
-    questions = {s: questions.get(s, generated_questions)(collection[s]) for s in splits}
+    questions = {s: generated_questions(collection[s]) for s in splits if s != "train"}
+    if "train" in splits:
+        questions["train"] = generated_questions(collection["train"], phrasings=phrasings, statements=True)
     if (root / "vqa_yes_no.train.tsv").exists():
         human = read_yes_no(root)
         questions = {split: [*human[split], *found] for split, found in questions.items()}
