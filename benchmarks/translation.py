@@ -111,7 +111,8 @@ def _serve_tab() -> float:
     with gr.Blocks() as page:
         tab.build()
     page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    tab.show_translation(FIFTEEN_WORDS[0], "en", "de", 5, BEAM.length_penalty, BEAM.channel_weight)
+    weights = BEAM.length_penalty, BEAM.channel_weight, BEAM.backward_weight
+    tab.show_translation(FIFTEEN_WORDS[0], "en", "de", 5, *weights)
     status = Path("/proc/self/status").read_text()
     page.close()
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024

@@ -10,7 +10,8 @@ from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requ
 from core.command_line import Command, run_command
 from core.errors import InputError
 
-FIELDS, OPTIONS = ("text", "source", "target"), ("beam_size", "length_penalty", "channel_weight")
+FIELDS = ("text", "source", "target")
+OPTIONS = ("beam_size", "length_penalty", "channel_weight", "backward_weight")
 _FILES = (".txt", ".en", ".de", ".fr", ".cs", ".tsv", ".csv", ".md")  # endings that no sentence has
 
 
@@ -27,6 +28,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-size", type=int, help="default: 5")
     parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per token")
     parser.add_argument("--channel-weight", type=float, help="of translating back, when ranking; 0 leaves it out")
+    parser.add_argument("--backward-weight", type=float, help="of reading from right to left; 0 leaves it out")
 
 
 def _predict(options: argparse.Namespace) -> int:

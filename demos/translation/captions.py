@@ -1,7 +1,9 @@
 """More descriptions of photos to learn from: Flickr8k's captions, and the network's own translations of them.
 
 Learning to translate those translations back gives the network more English to write (back-translation, Sennrich et al.
-2016); learning to make them again from noisy input gives it more to read (self-training, He et al. 2020).
+2016); learning to make them again from noisy input gives it more to read (self-training, He et al. 2020). Several
+translations of each, and of Multi30k's own sentences, give it more ways of saying the same to read (data
+diversification, Nguyen et al. 2020).
 
 Multi30k describes the photos of Flickr30k, which Flickr8k's belong to, with one of the five captions of each. So a
 photo's other captions are used only where Multi30k trains on that photo: none of them tells of a photo of dev or test.
@@ -17,6 +19,7 @@ from core.captioned_photos import read_captions
 from core.errors import InputError
 from demos.translation.data import LANGUAGES, letters, normalise, read_multi30k
 from demos.translation.predict import TranslationOptions, TranslationPredictor
+from demos.translation.results import TranslationResult
 
 HELD_OUT = ("dev", "test2016", "test2017")
 _TOKENS = ((r"\s+([.,;:!?%)]|'s\b|n't\b)", r"\1"), (r"\(\s+", "("), (r'" ([^"]*?) "', r'"\1"'))
@@ -59,21 +62,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--languages", nargs="+", choices=others, default=others, help="to translate to")
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
     parser.add_argument("--beam-size", type=int, default=4)
+    parser.add_argument("--n-best", type=int, default=1, help="translations of each caption (default: %(default)s)")
+    parser.add_argument("--own", action="store_true", help="translate Multi30k's own training sentences, too")
     parser.add_argument("--limit", type=int, help="only the first so many captions")
     parser.add_argument("--out", type=Path, required=True, help="folder for captions.en, captions.de, ...")
 
 
 def main(options: argparse.Namespace) -> None:
     """Write the captions and their translations, aligned line by line, for `train --captions`."""
-    settings = TranslationOptions(options.beam_size)
+    settings, n_best = TranslationOptions(options.beam_size), options.n_best
+    if not 1 <= n_best <= options.beam_size:
+        raise InputError(f"--n-best must lie between 1 and the beam size, {options.beam_size}; it is {n_best}.")
     captions = unused_captions(options.flickr8k, options.multi30k)[: options.limit]
+    if options.own:
+        captions += [normalise(line) for line in read_multi30k(options.multi30k, "train")["en"]][: options.limit]
     predictor = TranslationPredictor.from_pretrained(options.checkpoint)
-    texts = {"en": captions}
+    texts = {"en": [caption for caption in captions for _ in range(n_best)]}
     for language in options.languages:
         requests = ((caption, "en", language) for caption in captions)
         results = tqdm(predictor.stream(requests, settings), language, len(captions), unit="caption")
-        # A caption that cannot be translated leaves an empty line, which training skips.
-        texts[language] = [" ".join(getattr(result, "text", "").split()) for result in results]
+        texts[language] = [text for result in results for text in _best(result, n_best)]
     options.out.mkdir(parents=True, exist_ok=True)
     for language, lines in texts.items():
         (options.out / f"captions.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _best(result: TranslationResult | InputError, count: int) -> list[str]:
+    """`count` translations, each on one line; empty lines, which training skips, where there are not as many."""
+    found = [] if isinstance(result, InputError) else [" ".join(each.text.split()) for each in result.hypotheses]
+    return [*found[:count], *[""] * (count - len(found))]

@@ -14,9 +14,19 @@ from transformers import PreTrainedTokenizerFast
 from core.checkpoint import checkpoint_folder
 from core.errors import InputError
 from core.metrics import bleu, chrf
-from demos.translation.data import PAIRS, Tatoeba, TestItem, read_multi30k, read_tatoeba
+from core.text import encode
+from demos.translation.data import (
+    PAIRS,
+    Tatoeba,
+    TestItem,
+    encode_sources,
+    normalise,
+    read_multi30k,
+    read_tatoeba,
+)
 from demos.translation.model import Translator
 from demos.translation.predict import Pair, TranslationOptions, TranslationPredictor
+from demos.translation.reranking import backwards, told_logprobs
 
 Sets = dict[tuple[str, str, Pair], list[TestItem]]  # data set, split, languages -> items
 
@@ -61,6 +71,19 @@ def dev_scores(model: Translator, tokenizer: PreTrainedTokenizerFast, sets: Sets
     return {"mean BLEU": round(sum(scores.values()) / len(scores), 3), **scores}
 
 
+def backward_scores(model: Translator, tokenizer: PreTrainedTokenizerFast, sets: Sets) -> dict[str, float]:
+    """Mean log-probability per token that the backward decoder gives to the first reference, by direction, their mean
+    first: for choosing."""
+    scores = {}
+    for (name, _, pair), items in sets.items():
+        sources = encode_sources(tokenizer, [normalise(item.text) for item in items], [pair] * len(items))
+        references = encode(tokenizer, [normalise(item.references[0]) for item in items])
+        passes = [backwards(told[1:], source) for told, source in zip(references, sources, strict=True)]
+        total = sum(told_logprobs(model, model.writer(pair[1], backward=True), passes))
+        scores[f"{name} {'-'.join(pair)}"] = round(total / sum(len(each.told) - 1 for each in passes), 4)
+    return {"mean log-probability": sum(scores.values()) / len(scores), **scores}
+
+
 # --- command line ------------------------------------------------------------------------------------------------
 
 
@@ -73,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-size", type=int, nargs="+", default=[TranslationOptions.beam_size])
     parser.add_argument("--length-penalty", type=float, nargs="+", default=[TranslationOptions.length_penalty])
     parser.add_argument("--channel-weight", type=float, nargs="+", default=[TranslationOptions.channel_weight])
+    parser.add_argument("--backward-weight", type=float, nargs="+", default=[TranslationOptions.backward_weight])
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
     parser.add_argument("--save", action="store_true", help="also write the figures to the checkpoint's metrics.json")
 
@@ -85,7 +109,7 @@ def main(options: argparse.Namespace) -> None:
     if not sets:
         raise InputError("Name the sentences to evaluate on: --multi30k FOLDER, --tatoeba FILE, or both.")
     predictor = TranslationPredictor.from_pretrained(options.checkpoint)
-    chosen = product(options.beam_size, options.length_penalty, options.channel_weight)
+    chosen = product(options.beam_size, options.length_penalty, options.channel_weight, options.backward_weight)
     settings = [TranslationOptions(*values) for values in chosen]
     quiet = not sys.stderr.isatty()
     for (data, split, pair), items in tqdm(sets.items(), unit="set", disable=quiet):
@@ -102,6 +126,7 @@ def main(options: argparse.Namespace) -> None:
                 "beam_size": setting.beam_size,
                 "length_penalty": setting.length_penalty,
                 "channel_weight": setting.channel_weight,
+                "backward_weight": setting.backward_weight,
                 "BLEU": round(score.value, 2),
                 "chrF": round(letters.value, 2),
                 "BLEU signature": score.signature,
@@ -116,7 +141,8 @@ def _report(record: dict[str, Any], options: argparse.Namespace) -> None:
         return
     file = Path(options.checkpoint or checkpoint_folder("translation")) / "metrics.json"
     content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
-    keys = ("data", "split", "direction", "sentences", "beam_size", "length_penalty", "channel_weight")
+    weights = ("channel_weight", "backward_weight")
+    keys = ("data", "split", "direction", "sentences", "beam_size", "length_penalty", *weights)
     kept = [e for e in content["evaluations"] if any(e.get(key) != record[key] for key in keys)]
     content["evaluations"] = [*kept, record]
     file.write_text(json.dumps(content, indent=2) + "\n")

@@ -2,10 +2,14 @@
 
 One network for all directions. The first two tokens of a source are tags that name its language and the language to
 write (Johnson et al. 2017), and all languages share one vocabulary, whose embedding also is the decoder's, in and out.
+
+A second, smaller decoder may write some languages from the last word to the first. It searches for nothing: it has its
+say about what the first one found (demos.translation.reranking).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +29,13 @@ class TranslatorConfig:
     vocab_size: int
     pairs: tuple[tuple[str, str], ...] = ()  # the (source, target) languages that it was trained for
     words: tuple[tuple[str, str], ...] = ()  # (language, the tokens to write it with, a hexadecimal bit set)
+    known: tuple[tuple[str, str], ...] = ()  # (language, words to translate though they look like names or foreign)
     encoder_size: int = 256  # per direction
     encoder_layers: int = 2
     dropout: float = 0.3
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
+    backward: tuple[str, ...] = ()  # languages that a second decoder writes from right to left
+    backward_size: int = 448  # of that one's single layer
 
 
 class Translator(nn.Module, Checkpoint):
@@ -50,6 +57,10 @@ class Translator(nn.Module, Checkpoint):
         )
         self.normalise = nn.LayerNorm(self.encoder.output_size)
         self.dropout = nn.Dropout(config.dropout)
+        self.backward = None
+        if config.backward:
+            self.backward = LSTMDecoder(replace(config.decoder, hidden_size=config.backward_size, num_layers=1))
+            self.backward.embedding = self.decoder.embedding
 
     def for_inference(self) -> "Translator":
         """This network made fast, in place: in the number format that is fast here.
@@ -59,27 +70,36 @@ class Translator(nn.Module, Checkpoint):
         """
         return self.to(inference_dtype()).eval()
 
-    def memory(self, source: Tensor) -> Memory:
-        """(B, S) source tokens with their tags, padded at the end -> Memory of S places."""
+    def memory(self, source: Tensor, decoder: LSTMDecoder | None = None) -> Memory:
+        """(B, S) source tokens with their tags, padded at the end -> Memory of S places, for one of the decoders."""
         real = source != PAD
         outputs = self.encoder(self.decoder.embedding(source), real.sum(1)).outputs  # (B, S, 2 * encoder_size)
         mask = None if real.all() else real
-        return self.decoder.project_memory(self.dropout(self.normalise(outputs)), mask)
+        return (decoder or self.decoder).project_memory(self.dropout(self.normalise(outputs)), mask)
 
-    def writer(self, language: str) -> tuple[LSTMDecoder, list[int]]:
-        """The decoder as it is now, for search, with the tokens of one language only; and which those are.
+    def writer(self, language: str, backward: bool = False) -> "Writer":
+        """A decoder as it is now, with the tokens of one language only.
 
         What a network has seen little of in one language it may else put in another that it knows better.
         """
-        bits = dict(self.config.words).get(language)
+        decoder, bits = self.backward if backward else self.decoder, dict(self.config.words).get(language)
         if bits is None:
-            return self.decoder, list(range(self.config.vocab_size))
+            return Writer(decoder, list(range(self.config.vocab_size)))
         tokens = [token for token in range(self.config.vocab_size) if int(bits, 16) >> token & 1]
-        return self.decoder.restrict(torch.tensor(tokens)), tokens
+        return Writer(decoder.restrict(torch.tensor(tokens)), tokens)
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Teacher forcing: (B, S) source tokens, (B, T) target tokens from <bos> -> logits (B, T, V)"""
-        return self.decoder(target, self.memory(source)).logits
+    def forward(self, source: Tensor, target: Tensor, backward: bool = False) -> Tensor:
+        """Teacher forcing: (B, S) source tokens, (B, T) target tokens from <bos>, in the order in which the decoder
+        writes them -> logits (B, T, V)"""
+        decoder = self.backward if backward else self.decoder
+        return decoder(target, self.memory(source, decoder)).logits
+
+
+class Writer(NamedTuple):
+    """A decoder that writes one language, and what its token numbers are in the whole vocabulary."""
+
+    decoder: LSTMDecoder
+    tokens: list[int]
 
 
 def bit_set(tokens: Iterable[int]) -> str:
@@ -88,7 +108,7 @@ def bit_set(tokens: Iterable[int]) -> str:
 
 
 def with_config(model: Translator, **changes: object) -> Translator:
-    """The same weights in a model whose config differs."""
+    """The same weights in a model whose config differs; a backward decoder that it did not have is untrained."""
     changed = Translator(replace(model.config, **changes))
-    changed.load_state_dict(model.state_dict())
+    changed.load_state_dict(changed.state_dict() | model.state_dict())
     return changed

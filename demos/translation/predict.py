@@ -20,34 +20,38 @@ from core.media import clean_text
 from core.search import Beam, Hypothesis, beam_search, beam_trace
 from core.text import EOS, Token, pad
 from demos.translation.alignment import Alignment, align
-from demos.translation.channel import channel_logprobs, way_back
 from demos.translation.data import COPY, LANGUAGES, encode_sources
 from demos.translation.model import Translator
+from demos.translation.reranking import Choice, Reranker
 from demos.translation.results import BeamTrace, Translation, TranslationResult
-from demos.translation.text import Source, prepare, split_sentences
+from demos.translation.text import Source, alphabet_of, prepare, split_sentences
 
 MAX_TEXT = 100_000  # characters at once
 MAX_TOKENS = 120  # of a translated sentence
 _TAGS = 2  # tokens before a source's text
 
 Pair = tuple[str, str]  # source and target language
+Opinion = list[float] | None  # a log-probability for each hypothesis of a sentence; None: not asked
 
 
 @dataclass(frozen=True)
 class TranslationOptions:
     """How to search, and what ranks what was found. Raises InputError for values that make no sense.
 
-    A translation's score is logprob / length ** alpha + channel_weight * channel_logprob / source's length ** alpha.
+    A translation's score is (logprob + backward_weight * backward_logprob) / length ** alpha
+    + channel_weight * channel_logprob / source's length ** alpha.
     """
 
     beam_size: int = 5  # 1 to 20
     length_penalty: float = 1.0  # alpha; the dev set chose it
     channel_weight: float = 0.25  # 0 to 5; 0: nothing is translated back
+    backward_weight: float = 0.2  # 0 to 5; 0: nothing is read from right to left
 
     def __post_init__(self) -> None:
         check_number("beam_size", self.beam_size, 1, 20, whole=True)
         check_number("length_penalty", self.length_penalty, 0, 5)
         check_number("channel_weight", self.channel_weight, 0, 5)
+        check_number("backward_weight", self.backward_weight, 0, 5)
 
     def beam(self) -> Beam:
         """The same for the search."""
@@ -60,9 +64,11 @@ class TranslationPredictor:
     def __init__(self, model: Translator, tokenizer: PreTrainedTokenizerFast):
         self.model, self.tokenizer = model.eval(), tokenizer
         self._pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        self._alphabet = frozenset(piece for piece in self._pieces if len(piece) == 1) - {COPY}
+        self._alphabet = alphabet_of(tokenizer)
+        self._known = {language: frozenset(words.split()) for language, words in model.config.known}
         self._copy = tokenizer.convert_tokens_to_ids(COPY)
         self._writers = {target: model.writer(target) for target in sorted({pair[1] for pair in model.config.pairs})}
+        self._reranker = Reranker(model, tokenizer, self._writers)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "TranslationPredictor":
@@ -124,8 +130,10 @@ class TranslationPredictor:
         try:
             pair = self.check_pair(source, target)
             lines = clean_text(text, MAX_TEXT, "text to translate").splitlines()
+            known = self._known.get(source, frozenset())
             sentences = [
-                [prepare(s, source, self._alphabet, self._count_pieces) for s in split_sentences(x)] for x in lines
+                [prepare(s, source, self._alphabet, self._count_pieces, known) for s in split_sentences(x)]
+                for x in lines
             ]
             sentences = [[s for s in line if s.text] for line in sentences]
             if not any(sentences):
@@ -158,11 +166,13 @@ class TranslationPredictor:
         ids = encode_sources(self.tokenizer, [s.text for s, _ in jobs], [pair for _, pair in jobs])
         real = [n for n, (sentence, _) in enumerate(jobs) if not sentence.only_copies]
         found = self._search({n: (ids[n], jobs[n][1][1]) for n in real}, options.beam())
-        channel = {}
-        if options.channel_weight:
-            channel = self._translate_back({n: (ids[n], jobs[n][1]) for n in real}, found)
+        choices = {n: Choice(ids[n], jobs[n][1], found[n]) for n in real if len(found[n]) > 1}
+        channel = self._reranker.channel(choices) if options.channel_weight else {}
+        backward = self._reranker.backward(choices) if options.backward_weight else {}
         return [
-            self._ranked(sentence, ids[n], found[n], channel.get(n), options) if n in found else [_unchanged(sentence)]
+            self._ranked(sentence, ids[n], found[n], (channel.get(n), backward.get(n)), options)
+            if n in found
+            else [_unchanged(sentence)]
             for n, (sentence, _) in enumerate(jobs)
         ]
 
@@ -185,37 +195,30 @@ class TranslationPredictor:
                     found[n] = [_renumbered(each, tokens) for each in hypotheses]
         return found
 
-    def _translate_back(
-        self, sources: dict[int, tuple[list[int], Pair]], found: dict[int, list[Hypothesis]]
-    ) -> dict[int, list[float]]:
-        """The channel's log-probability of each hypothesis, where there is a choice and the network knows the way."""
-        channel: dict[int, list[float]] = {}
-        for source, target in self.model.config.pairs:
-            choices = [n for n, (_, pair) in sources.items() if pair == (source, target) and len(found[n]) > 1]
-            if not choices or (target, source) not in self.model.config.pairs:
-                continue
-            tags = self.tokenizer.convert_tokens_to_ids([f"<from-{target}>", f"<to-{source}>"])
-            passes = [way_back(h.tokens, sources[n][0], tags) for n in choices for h in found[n]]
-            logprobs = iter(channel_logprobs(self.model, self._writers[source], passes))
-            channel |= {n: [next(logprobs) for _ in found[n]] for n in choices}
-        return channel
-
     # --- text out ----------------------------------------------------------------------------------------------------
 
     def _ranked(
-        self, sentence: Source, ids: list[int], found: list[Hypothesis], channel: list[float] | None,
+        self, sentence: Source, ids: list[int], found: list[Hypothesis], opinions: tuple[Opinion, Opinion],
         options: TranslationOptions,
     ) -> list[Translation]:  # fmt: skip
-        """Hypotheses that copy what is to be copied come first; otherwise by score, or without a channel as found."""
-        weight = options.channel_weight / (len(ids) - _TAGS) ** options.length_penalty
+        """Hypotheses that copy what is to be copied come first; otherwise by score, or without opinions as found.
 
-        def rank(each: tuple[Hypothesis, float | None]) -> tuple[int, float]:
-            hypothesis, back = each
+        opinions: the channel's and the backward decoder's.
+        """
+        alpha, none = options.length_penalty, [None] * len(found)
+
+        def rank(each: tuple[Hypothesis, float | None, float | None]) -> tuple[int, float]:
+            hypothesis, channel, backward = each
             amiss = abs(hypothesis.tokens.count(self._copy) - len(sentence.copied))
-            return amiss, -hypothesis.score - weight * (back or 0.0)
+            back = options.channel_weight * (channel or 0.0) / (len(ids) - _TAGS) ** alpha
+            twice = options.backward_weight * (backward or 0.0) / len(hypothesis.tokens) ** alpha
+            return amiss, -hypothesis.score - back - twice
 
-        ranked = sorted(zip(found, channel or [None] * len(found), strict=True), key=rank)
-        return [replace(self._translation(sentence, ids, h), channel_logprob=back) for h, back in ranked]
+        judged = zip(found, *(opinion or none for opinion in opinions), strict=True)
+        return [
+            replace(self._translation(sentence, ids, h), channel_logprob=channel, backward_logprob=backward)
+            for h, channel, backward in sorted(judged, key=rank)
+        ]
 
     def _translation(self, sentence: Source, ids: list[int], hypothesis: Hypothesis) -> Translation:
         weights = hypothesis.attention[:, :-1].numpy()  # (T, S), without the sentinel
@@ -268,6 +271,7 @@ class _Text:
                     tuple(token for each in flat for token in each.tokens),
                     tuple(alignment for each in flat for alignment in each.alignments),
                     _sum([each.channel_logprob for each in flat]),
+                    _sum([each.backward_logprob for each in flat]),
                 )
             )
         return hypotheses[0].text, hypotheses[0].logprob, tuple(hypotheses)

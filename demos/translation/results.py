@@ -17,6 +17,7 @@ class Translation:
     tokens: tuple[Token, ...]  # words or parts of them, the last of a sentence "<eos>"
     alignments: tuple[Alignment, ...] = field(default=(), repr=False)  # one per sentence
     channel_logprob: float | None = None  # of the source, as a translation of this; None: not translated back
+    backward_logprob: float | None = None  # of this, written from right to left; None: no decoder does that
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class TranslationResult:
                 "text": each.text,
                 "logprob": each.logprob,
                 "channel_logprob": each.channel_logprob,
+                "backward_logprob": each.backward_logprob,
                 "tokens": [{"text": token.text, "logprob": token.logprob} for token in each.tokens],
             }
             for each in self.hypotheses

@@ -75,18 +75,20 @@ def warm_up() -> None:
 
 
 def show_translation(
-    text: str, source: str, target: str, beam_size: int, length_penalty: float, channel_weight: float
-) -> tuple:
+    text: str, source: str, target: str, beam_size: int, length_penalty: float, channel_weight: float,
+    backward_weight: float,
+) -> tuple:  # fmt: skip
     """The translations as HTML, what the session keeps, the alignment of the best one's first sentence, its note."""
     if not text or not text.strip():
         return HELLO, None, None, None
     try:
-        result = _translate(text, source, target, beam_size, length_penalty, channel_weight)
+        result = _translate(text, source, target, beam_size, length_penalty, channel_weight, backward_weight)
     except UnrolledError as error:
         return problem(error), None, None, None
     shown = Shown(result.hypotheses)
     learnt = f'<p class="looked">{_LEARNT}</p>' if FROM_PHOTOS & {source, target} else ""
-    return translations_html(result, length_penalty, channel_weight) + learnt, shown, *alignment_of(shown, 0, 0)
+    found = translations_html(result, length_penalty, channel_weight, backward_weight)
+    return found + learnt, shown, *alignment_of(shown, 0, 0)
 
 
 @served
@@ -157,6 +159,7 @@ def translation(
     beam_size: int = 5,
     length_penalty: float = 1.0,
     channel_weight: float = 0.25,
+    backward_weight: float = 0.2,
 ) -> dict[str, Any]:
     """Translate between English and German, French or Czech with an LSTM encoder, decoder and attention.
 
@@ -167,12 +170,14 @@ def translation(
         beam_size: number of hypotheses that beam search keeps and returns, 3 to 5 is best
         length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
         channel_weight: plus this times channel_logprob / length of the source ** alpha; 0: nothing is translated back
+        backward_weight: plus this times backward_logprob / length ** alpha; 0: nothing is read from right to left
     Returns:
         text and logprob of the best translation, hypotheses [{text, logprob, channel_logprob (of the text, as a
-        translation of this hypothesis), tokens [{text, logprob}]}], attention [{source words, target words, weights}]
-        of the best, sentence by sentence, seconds
+        translation of this hypothesis), backward_logprob (of this hypothesis, written from right to left; English
+        only), tokens [{text, logprob}]}], attention [{source words, target words, weights}] of the best, sentence by
+        sentence, seconds
     """
-    return _translate(text, source, target, beam_size, length_penalty, channel_weight).to_dict()
+    return _translate(text, source, target, beam_size, length_penalty, channel_weight, backward_weight).to_dict()
 
 
 def _translate(text: str, source: str, target: str, *options: float) -> "TranslationResult":
@@ -183,7 +188,9 @@ def _translate(text: str, source: str, target: str, *options: float) -> "Transla
 # --- how it looks ------------------------------------------------------------------------------------------------
 
 
-def translations_html(result: "TranslationResult", length_penalty: float, channel_weight: float) -> str:
+def translations_html(
+    result: "TranslationResult", length_penalty: float, channel_weight: float, backward_weight: float
+) -> str:
     """The translations as a list of word buttons."""
     items = []
     for number, each in enumerate(result.hypotheses):
@@ -193,11 +200,13 @@ def translations_html(result: "TranslationResult", length_penalty: float, channe
             texts, logprobs = words_of(each)
             buttons = word_buttons(texts, logprobs, number)
             words = f'<div class="words" role="group" aria-label="{escape(each.text)}">{buttons}</div>'
-        back = ""
-        if each.channel_logprob is not None:
-            back = f'<span class="logprob">{both("back")} {each.channel_logprob:.2f}</span>'
+        opinions = "".join(
+            f'<span class="logprob">{name} {logprob:.2f}</span>'
+            for name, logprob in ((both("back"), each.channel_logprob), (both("backwards"), each.backward_logprob))
+            if logprob is not None
+        )
         items.append(
-            f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>{back}'
+            f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>{opinions}'
             f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">'
             f"{both('alignment')}</button></div></li>"
         )
@@ -206,8 +215,11 @@ def translations_html(result: "TranslationResult", length_penalty: float, channe
     length = f" / length{power}" if length_penalty else ""
     rule = f"logprob{length}"
     translated_back = channel_weight and result.hypotheses[0].channel_logprob is not None
+    read_backwards = backward_weight and result.hypotheses[0].backward_logprob is not None
     if translated_back:
         rule += f" + {channel_weight:g} × {both('back')}{length}"
+    if read_backwards:
+        rule += f" + {backward_weight:g} × {both('backwards')}{length}"
     found = both(
         "{count} translations in {seconds:.2f} s, ranked by {rule}."
         if count > 1
@@ -216,6 +228,8 @@ def translations_html(result: "TranslationResult", length_penalty: float, channe
     )  # fmt: skip
     if translated_back:
         found += " " + both("Back: log-probability of your text as a translation of that one.")
+    if read_backwards:
+        found += " " + both("Backwards: what a decoder thinks that writes from the last word to the first.")
     below = f'<div class="below">{LEGEND}<p class="time">{found}</p></div>'
     return f'<ol class="captions translations">{"".join(items)}</ol>{below}'
 
@@ -281,6 +295,10 @@ def build() -> None:
                     0, 2, 0.25, step=0.05, label="Weight of translating back",
                     info="more favours translations from which your text can be told again",
                 )  # fmt: skip
+                backward_weight = gr.Slider(
+                    0, 2, 0.2, step=0.05, label="Weight of reading backwards",
+                    info="into English: more favours what a decoder finds likely that writes from right to left",
+                )  # fmt: skip
             with gr.Accordion("Start from a photo", open=False):
                 photo = photo_input(label="Photo", height=240, elem_id="translation-photo")
                 describe = gr.Button("Caption it and translate", elem_classes="act")
@@ -307,9 +325,10 @@ def build() -> None:
     show = {**NETWORK, **INTERNAL, "trigger_mode": "always_last", "show_progress_on": translations}
     source.input(other_language, [source, target], target, **INTERNAL, show_progress="hidden")
     target.input(other_language, [target, source], source, **INTERNAL, show_progress="hidden")
-    moved = [slider.release for slider in (*search, channel_weight)]
+    opinions = [channel_weight, backward_weight]
+    moved = [slider.release for slider in (*search, *opinions)]
     changes = [go.click, text.change, source.change, target.change, *moved]
-    gr.on(changes, show_translation, [*request, channel_weight], outputs, **show, show_progress="minimal")
+    gr.on(changes, show_translation, [*request, *opinions], outputs, **show, show_progress="minimal")
     swapped.click(swap, [text, source, target, shown], [text, source, target], **INTERNAL, show_progress="hidden")
     describe.click(caption_photo, [photo, target], [text, source, target], **NETWORK, **INTERNAL)
     translations.click(
@@ -320,4 +339,4 @@ def build() -> None:
 
     with gr.Row(visible=False):
         answer = gr.JSON(label="Result")
-    gr.on([], translation, [*request, channel_weight], answer, api_name="translation", **NETWORK)
+    gr.on([], translation, [*request, *opinions], answer, api_name="translation", **NETWORK)

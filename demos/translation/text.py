@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from transformers import PreTrainedTokenizerFast
+
 from demos.translation.data import COPY, normalise
 
 MAX_WORDS = 50  # of a sentence; longer ones are cut, at a comma where there is one
@@ -58,11 +60,24 @@ def _cut(words: Sequence[str]) -> list[str]:
     return [*parts, " ".join(words)] if words else parts
 
 
-def prepare(sentence: str, language: str, alphabet: frozenset[str], pieces: Callable[[str], int]) -> Source:
+def alphabet_of(tokenizer: PreTrainedTokenizerFast) -> frozenset[str]:
+    """The characters that a tokenizer knows."""
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return frozenset(piece for piece in pieces if len(piece) == 1) - {COPY}
+
+
+def prepare(
+    sentence: str,
+    language: str,
+    alphabet: frozenset[str],
+    pieces: Callable[[str], int],
+    known: frozenset[str] = frozenset(),
+) -> Source:
     """Normalise a sentence and put COPY in place of what the network cannot know.
 
-    alphabet: the characters that the tokenizer knows; pieces: into how many tokens it cuts a word. Capitals throughout
-    become lower case: the network's words are not spelt so.
+    alphabet: the characters that the tokenizer knows; pieces: into how many tokens it cuts a word; known: words
+    (casefolded) that the network can translate, however they look. Capitals throughout become lower case: the
+    network's words are not spelt so.
     """
     text = normalise(sentence)
     if text.isupper() and sum(map(str.isalpha, text)) > 4:
@@ -74,14 +89,14 @@ def prepare(sentence: str, language: str, alphabet: frozenset[str], pieces: Call
         if word[0].isalnum() or match[0][0] == "<":
             # German spells every noun with a capital
             name = language != "de" and match.start() and word[0].isupper() and pieces(word) > 2
-            if not name and not _is_foreign(word, alphabet, pieces):
+            if word.casefold() in known or not (name or _is_foreign(word, alphabet, pieces)):
                 return word
             copied.append(word)
             return COPY
         parts = []  # punctuation stays, other signs are copied
-        for known, run in _runs(word, alphabet):
-            parts.append(run if known else COPY)
-            copied.extend([] if known else [run])
+        for plain, run in _runs(word, alphabet):
+            parts.append(run if plain else COPY)
+            copied.extend([] if plain else [run])
         return "".join(parts)
 
     return Source(_WORD.sub(replace, text), tuple(copied))

@@ -67,6 +67,14 @@ def test_agents_find_the_endpoint_as_an_mcp_tool(app: App):
     tools = httpx.get(f"{app.url}gradio_api/mcp/schema", timeout=PATIENCE).json()
     (tool,) = [tool for tool in tools if "translation" in tool["name"]]
     properties = tool["inputSchema"]["properties"]
-    assert set(properties) == {"text", "source", "target", "beam_size", "length_penalty", "channel_weight"}
+    assert set(properties) == {
+        "text",
+        "source",
+        "target",
+        "beam_size",
+        "length_penalty",
+        "channel_weight",
+        "backward_weight",
+    }
     assert all(value["description"] for value in properties.values())
     assert not any("show_" in tool["name"] for tool in tools)

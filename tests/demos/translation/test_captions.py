@@ -50,6 +50,19 @@ def test_only_captions_of_training_photos_are_translated_and_can_be_trained_on(t
     assert (flickr8k / "run" / "best" / "model.safetensors").exists()
 
 
+def test_several_translations_of_each_and_of_the_training_sentences(toys, flickr8k, checkpoint, capsys):
+    made = flickr8k / "made"
+    command = ["captions", "--flickr8k", str(flickr8k), "--multi30k", str(toys), "--checkpoint", str(checkpoint),
+               "--languages", "de", "--limit", "1", "--own", "--out", str(made)]  # fmt: skip
+    assert main([*command, "--n-best", "3"]) == 0
+    english, german = ((made / f"captions.{code}").read_text().splitlines() for code in ("en", "de"))
+    assert english == ["A horse sings here at home."] * 3 + [LINES[0][0]] * 3
+    assert len(set(german[:3])) == 3
+    assert german[3] == LINES[0][1]
+    assert main([*command, "--n-best", "5"]) == 2
+    assert "between 1 and the beam size, 4; it is 5" in capsys.readouterr().err
+
+
 def test_collections_that_share_no_photo_are_named(toys, tmp_path, capsys):
     (tmp_path / "Flickr8k.token.txt").write_text("3.jpg#0\tA girl here .\n")
     command = ["captions", "--flickr8k", str(tmp_path), "--multi30k", str(toys), "--out", str(tmp_path / "made")]

@@ -8,8 +8,10 @@ import torch
 from core.checkpoint import load_tokenizer
 from core.text import PAD, encode, pad
 from demos.translation.__main__ import main
-from demos.translation.data import encode_sources
+from demos.translation.data import SentencePair, encode_sources
 from demos.translation.model import Translator, bit_set, with_config
+from demos.translation.predict import TranslationPredictor
+from demos.translation.train import with_known
 from tests.demos.translation.conftest import LINES, small_translator
 
 
@@ -85,3 +87,19 @@ def test_a_writer_gives_the_logits_of_its_tokens(checkpoint):
     whole = model.decoder(torch.tensor([[1, 20, 30]]), memory).logits
     small = decoder(torch.tensor([[1, 5, 6]]), memory).logits
     torch.testing.assert_close(small, whole[..., tokens])
+
+
+def test_words_known_are_those_that_training_translates(checkpoint):
+    model, tokenizer = Translator.from_pretrained(checkpoint), load_tokenizer(checkpoint)
+    rows = [("A Qwertz sleeps.", "Ein Asdfgh schläft.")] * 2 + [("A Xyzzyx sings.", "Ein Xyzzyx singt.")] * 3
+    rows += [("A Plughq waits.", "Ein Yxcvbn wartet.")]
+    pairs = [SentencePair("en", "de", *row) for row in rows]
+    assert with_known(model, tokenizer, pairs).config.known == (("en", "qwertz"),)  # others: a name, and seen once
+    known = with_known(model, tokenizer, pairs, least=1)
+    assert known.config.known == (("en", "plughq qwertz"),)
+    assert torch.equal(known.decoder.embedding.weight, model.decoder.embedding.weight)
+
+    def copies(model: Translator) -> bool:
+        return "Plughq" in TranslationPredictor(model.eval(), tokenizer)("A Plughq waits here.", "en", "de").text
+
+    assert (copies(model), copies(known)) == (True, False)

@@ -123,7 +123,7 @@ def test_no_text_or_too_much_is_refused_with_a_sentence(predictor, text):
 
 @pytest.mark.parametrize(
     "options", [{"beam_size": 0}, {"beam_size": 21}, {"beam_size": 2.5}, {"beam_size": True}, {"length_penalty": -1},
-                {"length_penalty": "x"}, {"channel_weight": -0.1}, {"channel_weight": None}],
+                {"length_penalty": "x"}, {"channel_weight": -0.1}, {"channel_weight": None}, {"backward_weight": 6}],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):

@@ -59,6 +59,13 @@ def test_known_words_and_punctuation_stay():
     assert source.text == "Hello, the house! “7”"
 
 
+def test_words_that_were_learnt_are_translated_though_they_look_like_names_or_foreign():
+    text = "Hello, the T-shirt met Zbigniew in T-SHIRT and rodéo."
+    assert copied(text) == ("T-shirt", "Zbigniew", "T-SHIRT", "rodéo")
+    known = frozenset({"t-shirt", "rodéo"})
+    assert prepare(text, "en", ALPHABET, pieces, known).copied == ("Zbigniew",)
+
+
 def test_emoji_are_copied_and_punctuation_beside_them_stays():
     assert copied("Hello 😀👍🏽!!!") == ("😀👍🏽",)
     assert prepare("Hello 😀!!!", "en", ALPHABET, pieces).text == f"Hello {COPY}!!!"
