@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from core.encoders import Encoder
 from core.errors import InputError
+from core.precision import cpu_has_bfloat16
 
 
 class StemCache:
@@ -90,8 +91,8 @@ def _fits(cached: np.ndarray, pixels: Tensor, encoder: Encoder) -> bool:
 
 @torch.inference_mode()
 def _stem_maps(pixels: Tensor, encoder: Encoder) -> Tensor:
-    """(N, 3, H, W) pixels -> (N, C, h, w) float32 stem maps, computed in bfloat16"""
-    with torch.autocast("cpu", torch.bfloat16):
+    """(N, 3, H, W) pixels -> (N, C, h, w) float32 stem maps, computed in bfloat16 where the CPU has it"""
+    with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bfloat16()):
         return encoder.stem(pixels.contiguous(memory_format=torch.channels_last)).float()
 
 

@@ -21,6 +21,7 @@ from core.encoders import (
     to_grid,
 )
 from core.errors import InputError, ModelError
+from core.precision import cpu_has_bfloat16
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +217,7 @@ def test_folding_batch_norm_changes_no_output(name):
     torch.testing.assert_close(encoder.grid_features(maps), expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no convolutions in bfloat16")
 def test_a_bfloat16_encoder_takes_bfloat16_pixels_and_sees_nearly_the_same():
     full, half = create_encoder("efficientnet_lite0"), create_encoder("efficientnet_lite0").to(torch.bfloat16)
     photo = [Image.open(gradio.media.get_image("cheetah1.jpg")).convert("RGB")]

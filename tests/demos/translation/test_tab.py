@@ -78,7 +78,7 @@ def test_a_very_long_text_is_shown_plainly(loaded):
 
 
 def test_the_beam_is_a_row_per_step_with_the_winner_marked(loaded, predictor):
-    html = tab.show_beam(*REQUEST[:-1])
+    html = tab.show_beam(*REQUEST[:-2])
     best = predictor("A dog sleeps here.", "en", "de", predict.TranslationOptions(3)).hypotheses[0]
     assert html.count('class="beam won"') == len(best.tokens) - 1
     assert best.text in html
