@@ -128,9 +128,15 @@ def train(
         accelerator.load_state(str(folder / "state"))
     log.rewind(progress.step)
 
+    def look_at_clock() -> None:  # at one process's, so that all agree on the rate and the end
+        elapsed = torch.tensor(log.seconds() / 60 / config.minutes, device=accelerator.device)
+        progress.elapsed = broadcast(elapsed).item()
+
     def over() -> bool:
         return progress.elapsed >= 1 if config.minutes else progress.epoch >= config.epochs
 
+    if config.minutes:  # a resumed training may have been given more of them
+        look_at_clock()
     while not over() and (config.minutes or progress.stale < config.patience):
         wrapped.train()
         if hasattr(loader, "set_epoch"):
@@ -148,9 +154,8 @@ def train(
             optimizer.zero_grad()
             scheduler.step()
             progress.step += 1
-            if config.minutes:  # by one process's clock, so that all agree on the rate and the end
-                elapsed = torch.tensor(log.seconds() / 60 / config.minutes, device=accelerator.device)
-                progress.elapsed = broadcast(elapsed).item()
+            if config.minutes:
+                look_at_clock()
             if average:
                 average.update_parameters(accelerator.unwrap_model(wrapped))
             if progress.step % config.log_every == 0:

@@ -164,6 +164,10 @@ the shipped checkpoint (data: see its model card); interrupt at any time, contin
       --start runs/translation5/best --backward en --directions fr-en --round-pairs 9000 11000 \
       --round-captions 12000 --batch-tokens 1536 --bpe-dropout 0 --schedule linear --learning-rate 2e-3 \
       --dropout 0.2 --minutes 84 --seed 31 --out runs/backward
+  python -m demos.translation train --multi30k multi30k --tatoeba tatoeba/fra.txt.gz --captions runs/captions4 \
+      --start runs/backward/best --backward en --directions fr-en --round-pairs 6000 20000 --round-captions 6000 \
+      --batch-tokens 1536 --bpe-dropout 0 --schedule linear --learning-rate 1.2e-3 --dropout 0.2 --minutes 70 \
+      --seed 41 --out runs/backward2
 """
 
 _CONFIG = TrainingConfig(
@@ -218,7 +222,8 @@ def main(options: argparse.Namespace) -> None:
         model, tokenizer = with_dropout(Translator.from_pretrained(start), options.dropout), load_tokenizer(start)
     else:
         model, tokenizer = new_translator(pairs, options.vocab_size, options.encoder_layers, options.dropout)
-    model = with_known(with_words(model, tokenizer, pairs), tokenizer, pairs)
+    if not options.backward:
+        model = with_known(with_words(model, tokenizer, pairs), tokenizer, pairs)
     if not options.rounds:  # nothing to learn: --start as it is, for these data's words
         save(tokenizer, options.out, model)
         return

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -240,7 +241,7 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path, schedule, shape):
 
 def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_by_them(tmp_path, monkeypatch):
     """However many epochs that makes, it ends within one too, and none of them has to be better than the one before; a
-    resumed one has only the minutes that were left."""
+    resumed one has only the minutes that were left, or those that it is given on top."""
     config = TrainingConfig(
         epochs=1, minutes=1, schedule="linear", learning_rate=0.02, warmup_steps=2, log_every=1, patience=1
     )
@@ -260,6 +261,9 @@ def test_a_training_by_the_clock_ends_with_its_minutes_and_the_rate_comes_down_b
     rates = [record["rate"] / 0.02 for record in steps]  # each for the next step, by the clock before this one
     assert rates == pytest.approx([1, 1 - 10 / 60, 1 - 20 / 60, 1 - 30 / 60, 1 - 40 / 60, 1 - 50 / 60])
     assert train(toy_model(), toy_loader(), ten_seconds, config, tmp_path, worse, resume=True) == records
+    worse, longer = scripted([0.5]), replace(config, minutes=1.5)
+    records = train(toy_model(), toy_loader(), ten_seconds, longer, tmp_path, worse, resume=True)
+    assert [record["seconds"] for record in records if "rate" in record] == [10, 20, 30, 40, 50, 60, 70, 80, 90]
 
 
 def test_parameter_groups_have_their_own_learning_rate(tmp_path):

@@ -153,6 +153,7 @@ def test_it_is_trained_from_the_command_line(toys, checkpoint, tmp_path, capsys)
     model = Translator.from_pretrained(tmp_path / "best")
     assert model.config.backward == ("en",)
     before = Translator.from_pretrained(checkpoint)
+    assert (model.config.words, model.config.known) == (before.config.words, before.config.known)
     assert torch.equal(model.encoder.layers[0].weight_ih_l0, before.encoder.layers[0].weight_ih_l0)
     assert main([*command, "--directions", "en-de"]) == 2
     assert "No sentence pair is of the languages named" in capsys.readouterr().err
