@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.attention import Memory, SentinelAttention
+from core.packed import PackedCell, PackedLinear
 from core.recurrent import initialise_recurrent
 
 
@@ -73,6 +74,8 @@ class LSTMDecoder(nn.Module):
         self.readout = nn.Linear(hidden + context, embed)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.dropout = nn.Dropout(config.dropout)
+        self.cells: tuple[PackedCell, ...] = ()  # of each layer, and the output layer: see pack()
+        self.output: PackedLinear | None = None
         nn.init.normal_(self.embedding.weight, std=embed**-0.5)  # tied: logits start near zero, loss near ln V
         for lstm in (self.first, *self.upper):
             initialise_recurrent(lstm)
@@ -94,6 +97,11 @@ class LSTMDecoder(nn.Module):
         start = start.repeat_interleave(sequences // len(start), 0).permute(1, 2, 0, 3).contiguous()
         return DecoderState(start[0], start[1])
 
+    def pack(self) -> None:
+        """Make single steps fast on CPUs without bfloat16 (see core.packed). Weights are not to change after that."""
+        self.cells = tuple(PackedCell(lstm) for lstm in (self.first, *self.upper))
+        self.output = PackedLinear(self.embedding.weight, self.bias)
+
     def restrict(self, words: Tensor) -> "LSTMDecoder":
         """The same decoder for search, with the vocabulary words (V',) only: its token n is our token words[n].
 
@@ -105,6 +113,8 @@ class LSTMDecoder(nn.Module):
         embedding = nn.Embedding.from_pretrained(self.embedding.weight.detach()[words])
         smaller._modules = {**self._modules, "embedding": embedding}
         smaller._parameters = {"bias": nn.Parameter(self.bias.detach()[words], requires_grad=False)}
+        if self.output:
+            smaller.output = PackedLinear(smaller.embedding.weight, smaller.bias)
         return smaller
 
     def forward(self, tokens: Tensor, memory: Memory | None = None, state: DecoderState | None = None) -> DecoderOutput:
@@ -116,33 +126,37 @@ class LSTMDecoder(nn.Module):
         if state is None:
             state = self.initial_state(len(tokens), memory)
         inputs = self.dropout(self.embedding(tokens))  # (N, T, E)
-        outputs, last = _run(self.first, inputs, _layer(state, 0))
+        outputs, last = self._run(0, self.first, inputs, state)
         hiddens, cells = [last[0]], [last[1]]
         outputs = self.dropout(outputs)
         context = weights = None
         if self.attention is not None:
             context, weights = self.attention(outputs, inputs, memory)
         for number, lstm in enumerate(self.upper, 1):
-            above, last = _run(lstm, _join(outputs, context), _layer(state, number))
+            above, last = self._run(number, lstm, _join(outputs, context), state)
             outputs = outputs + self.dropout(above)
             hiddens.append(last[0])
             cells.append(last[1])
         vectors = self.dropout(torch.tanh(self.readout(_join(outputs, context))))  # (N, T, E)
-        logits = nn.functional.linear(vectors, self.embedding.weight, self.bias)
+        if self.output and vectors.shape[1] == 1:
+            logits = self.output(vectors[:, 0])[:, None]
+        else:
+            logits = nn.functional.linear(vectors, self.embedding.weight, self.bias)
         return DecoderOutput(logits, DecoderState(torch.cat(hiddens), torch.cat(cells)), weights)
 
-
-def _layer(state: DecoderState, number: int) -> tuple[Tensor, Tensor]:
-    return state.hidden[number : number + 1], state.cell[number : number + 1]
-
-
-def _run(lstm: nn.LSTM, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The fused call, or the bare cell for a single step: setting the fused one up costs more than the step itself."""
-    if inputs.shape[1] > 1:
-        return lstm(inputs, state)
-    weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
-    hidden, cell = torch.lstm_cell(inputs[:, 0], (state[0][0], state[1][0]), *weights)
-    return hidden[:, None], (hidden[None], cell[None])
+    def _run(
+        self, number: int, lstm: nn.LSTM, inputs: Tensor, state: DecoderState
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The fused call, or the bare cell for a single step: setting the fused one up costs more than the step."""
+        if inputs.shape[1] > 1:
+            return lstm(inputs, (state.hidden[number : number + 1], state.cell[number : number + 1]))
+        before = state.hidden[number], state.cell[number]
+        if self.cells:
+            hidden, cell = self.cells[number](inputs[:, 0], before)
+        else:
+            weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
+            hidden, cell = torch.lstm_cell(inputs[:, 0], before, *weights)
+        return hidden[:, None], (hidden[None], cell[None])
 
 
 def _join(outputs: Tensor, context: Tensor | None) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.attention import Memory
 from core.checkpoint import Checkpoint
 from core.decoder import DecoderConfig, LSTMDecoder
+from core.packed import can_pack
 from core.precision import inference_dtype
 from core.recurrent import RecurrentStack
 from core.text import PAD
@@ -68,7 +69,10 @@ class Translator(nn.Module, Checkpoint):
         A step of a search reads every weight for a handful of beams, so half the bytes take almost half the time.
         Translations are hardly worse: see the model card. The network can neither be trained nor saved after that.
         """
-        return self.to(inference_dtype()).eval()
+        self.to(inference_dtype()).eval()
+        if self.decoder.bias.dtype == torch.float32 and can_pack():
+            self.decoder.pack()
+        return self
 
     def memory(self, source: Tensor, decoder: LSTMDecoder | None = None) -> Memory:
         """(B, S) source tokens with their tags, padded at the end -> Memory of S places, for one of the decoders."""
