@@ -21,6 +21,7 @@ from core.search import Beam, Hypothesis, beam_search, beam_trace
 from core.text import EOS, Token, pad
 from demos.translation.alignment import Alignment, align
 from demos.translation.data import COPY, LANGUAGES, encode_sources
+from demos.translation.markup import put_back
 from demos.translation.model import Translator
 from demos.translation.reranking import Choice, Reranker
 from demos.translation.results import BeamTrace, Translation, TranslationResult
@@ -103,18 +104,21 @@ class TranslationPredictor:
             start = time.perf_counter()
             texts = [self._read(*request) for request in batch]
             jobs = [(s, t.pair) for t in texts if isinstance(t, _Text) for line in t.lines for s in line]
-            found = iter(self._translate(jobs, options))
+            distinct = list(dict.fromkeys(jobs))  # a sentence that comes again is translated once
+            best = dict(zip(distinct, self._translate(distinct, options), strict=True))
+            found = (best[job] for job in jobs)
             results = [t if isinstance(t, InputError) else t.join(found) for t in texts]
             seconds = round((time.perf_counter() - start) / len(batch), 4)
             for result in results:
                 yield result if isinstance(result, InputError) else TranslationResult(*result, seconds)
 
     def trace(self, text: str, source: str, target: str, options: TranslationOptions | None = None) -> BeamTrace:
-        """How the beam grew over the first sentence of a text."""
+        """How the beam grew over the first sentence of a text that has a word to translate."""
         read = self._read(text, source, target)
         if isinstance(read, InputError):
             raise read
-        sentence = next(s for line in read.lines for s in line)
+        sentences = [s for line in read.lines for s in line]
+        sentence = next((s for s in sentences if not s.only_copies), sentences[0])
         ids = encode_sources(self.tokenizer, [sentence.text], [read.pair])
         with torch.inference_mode():
             memory = self.model.memory(pad(ids))
@@ -135,7 +139,7 @@ class TranslationPredictor:
                 [prepare(s, source, self._alphabet, self._count_pieces, known) for s in split_sentences(x)]
                 for x in lines
             ]
-            sentences = [[s for s in line if s.text] for line in sentences]
+            sentences = [[s for s in line if s.text or s.elements] for line in sentences]
             if not any(sentences):
                 raise InputError("The text to translate is empty: type a sentence.")
         except InputError as error:
@@ -234,7 +238,8 @@ class TranslationPredictor:
         copies = iter(sentence.copied)
         source = [next(copies) if t == self._copy else self._pieces[t] for t in ids[_TAGS:-1]]
         alignment = align(source, pieces[: len(plain)], weights[: len(plain), _TAGS : _TAGS + len(source)])
-        return Translation(" ".join(text.split()), hypothesis.logprob, tokens, (alignment,))
+        text = put_back(" ".join(text.split()), sentence.elements, alignment)
+        return Translation(text, hypothesis.logprob, tokens, (alignment,))
 
     def _copied_words(self, sentence: Source, ids: list[int], tokens: Sequence[int], weights: np.ndarray) -> list[str]:
         """For each COPY of a hypothesis the source's word that it looks at most, each word once while there are any."""
@@ -292,7 +297,8 @@ def _unchanged(sentence: Source) -> Translation:
     copies = iter(sentence.copied)
     text = "".join(next(copies) if c == COPY else c for c in sentence.text)
     words = tuple(text.split())
-    return Translation(text, 0.0, (Token(text, 0.0),), (Alignment(words, words, np.eye(len(words), dtype="float32")),))
+    alignment = Alignment(words, words, np.eye(len(words), dtype="float32"))
+    return Translation(put_back(text, sentence.elements, alignment), 0.0, (Token(text, 0.0),), (alignment,))
 
 
 _LOADING = threading.Lock()

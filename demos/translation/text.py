@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerFast
 
 from demos.translation.data import COPY, normalise
+from demos.translation.markup import Element, take_out
 
 MAX_WORDS = 50  # of a sentence; longer ones are cut, at a comma where there is one
 LONGEST_WORD = 45  # letters; what is longer is no word of these languages
@@ -17,7 +18,6 @@ _ABBREVIATION = re.compile(
 )
 _WORD = re.compile(
     r"https?://\S*\w|\S+@\S+\w"  # addresses
-    r"|</?\w[^<>]*>"  # HTML
     r"|\d+(?:[.,:]\d+)+"  # 1,250 and 7:30
     r"|\w(?:[\w'-]*\w)?"
     r"|[^\w\s]+"
@@ -30,6 +30,7 @@ class Source:
 
     text: str  # with COPY for each word that is to be copied
     copied: tuple[str, ...]  # those words, in order
+    elements: tuple[Element, ...] = ()  # HTML that stood in the sentence
 
     @property
     def only_copies(self) -> bool:
@@ -73,20 +74,20 @@ def prepare(
     pieces: Callable[[str], int],
     known: frozenset[str] = frozenset(),
 ) -> Source:
-    """Normalise a sentence and put COPY in place of what the network cannot know.
+    """Normalise a sentence, take its HTML out and put COPY in place of what the network cannot know.
 
     alphabet: the characters that the tokenizer knows; pieces: into how many tokens it cuts a word; known: words
     (casefolded) that the network can translate, however they look. Capitals throughout become lower case: the
     network's words are not spelt so.
     """
-    text = normalise(sentence)
+    text, elements = take_out(normalise(sentence))
     if text.isupper() and sum(map(str.isalpha, text)) > 4:
         text = text.capitalize()
     copied: list[str] = []
 
     def replace(match: re.Match) -> str:
         word = match[0]
-        if word[0].isalnum() or match[0][0] == "<":
+        if word[0].isalnum():
             # German spells every noun with a capital
             name = language != "de" and match.start() and word[0].isupper() and pieces(word) > 2
             if word.casefold() in known or not (name or _is_foreign(word, alphabet, pieces)):
@@ -99,12 +100,12 @@ def prepare(
             copied.extend([] if plain else [run])
         return "".join(parts)
 
-    return Source(_WORD.sub(replace, text), tuple(copied))
+    return Source(_WORD.sub(replace, text), tuple(copied), elements)
 
 
 def _is_foreign(word: str, alphabet: frozenset[str], pieces: Callable[[str], int]) -> bool:
     """Whether a word is better copied: an address, a long number, letters or a spelling never seen in training."""
-    if len(word) > LONGEST_WORD or not set(word) <= alphabet or word[0] == "<" or "://" in word or "@" in word:
+    if len(word) > LONGEST_WORD or not set(word) <= alphabet or "://" in word or "@" in word:
         return True
     digits = sum(map(str.isdigit, word))
     if digits:

@@ -96,6 +96,21 @@ def test_five_thousand_words_are_translated_within_seconds(predictor):
     assert predictor("dog " * 5000, "en", "de", GREEDY).text  # no full stop anywhere
 
 
+def test_a_sentence_that_comes_again_is_translated_once(predictor, monkeypatch):
+    seen = []
+    search = predictor._search
+    monkeypatch.setattr(predictor, "_search", lambda sources, beam: seen.extend(sources) or search(sources, beam))
+    result = predictor("A dog sleeps here. A man runs outside. A dog sleeps here.", "en", "de")
+    assert result.text == "Ein Hund schläft hier. Ein Mann läuft draußen. Ein Hund schläft hier."
+    assert len(seen) == 2
+
+
+def test_html_stays_around_the_words_it_stood_around(predictor):
+    assert predictor("<p><b>A dog</b> sleeps here.</p>", "en", "de").text == "<p><b>Ein Hund</b> schläft hier.</p>"
+    assert predictor("A dog sleeps here.<br>\n<hr>", "en", "de").text == "Ein Hund schläft hier.<br>\n<hr>"
+    assert predictor("<b>😀</b>", "en", "de").text == "<b>😀</b>"
+
+
 @pytest.mark.parametrize(
     "text",
     ["x" * 10_000, "😀", "!!!", "A dog 😀 sleeps.", "собака and 犬", "<b>A dog</b> <script>alert(1)</script>",

@@ -76,8 +76,10 @@ def test_text_without_a_word_has_nothing_to_translate(text):
     assert prepare(text, "en", ALPHABET, pieces).only_copies
 
 
-def test_html_is_copied_as_it_is():
-    assert copied("<b>Hello</b> <script>the</script>") == ("<b>", "</b>", "<script>", "</script>")
+def test_html_is_kept_from_the_network():
+    source = prepare("<b>Hello</b> the<br>", "en", ALPHABET, pieces)
+    assert (source.text, source.copied) == ("Hello the", ())
+    assert [(e.opening, e.closing) for e in source.elements] == [("<b>", "</b>"), ("<br>", "")]
 
 
 def test_capitals_throughout_are_read_as_a_sentence():
