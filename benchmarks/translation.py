@@ -29,7 +29,16 @@ FIFTEEN_WORDS = (
     "An old woman is sitting on a wooden bench and reading a newspaper in the park.",
     "Several people in yellow helmets are standing around a large machine on a building site today.",
 )
-_WHO = ("A man", "Two women in hats", "A small brown dog", "A group of young people", "The old man with a white beard")
+_WHO = (
+    "A man",
+    "Two women in hats",
+    "A small brown dog",
+    "A group of young people",
+    "The old man with a white beard",
+    "Three children",
+    "A tall girl",
+    "Somebody in a blue coat",
+)
 _WHAT = ("is sleeping", "is playing with a red ball", "runs", "is looking at the camera and smiling", "waits quietly")
 _WHERE = ("", " in the park", " on a busy street", " in front of a large brick building", " near the water")
 _WHEN = ("", " at night", " while some other people are watching", " on a sunny day", " before the race begins")
@@ -37,7 +46,7 @@ MARIAN_BATCH = 32
 
 
 def sentences(count: int) -> list[str]:
-    """Made-up descriptions of 3 to 21 words, in random order but always the same."""
+    """Made-up descriptions of 3 to 21 words, no two alike up to 1,000, in random order but always the same."""
     every = [f"{who} {what}{where}{when}." for who in _WHO for what in _WHAT for where in _WHERE for when in _WHEN]
     random.Random(1).shuffle(every)
     return list(islice(cycle(every), count))

@@ -24,6 +24,8 @@ class Augmentation:
     hide: float = 0.3  # probability that a rectangle is hidden through the whole clip
     mirror: float = 0.5  # probability
     fill: float = 0.0  # probability that even margins above and below are filled with the nearest rows
+    gaps: int = 0  # in a second: so many times up to `gap` frames show nothing but the clip's mean frame
+    gap: int = 3
     splice: float = 0.0  # probability that a sentence goes on, from one of its words, as another one does
 
 
@@ -36,6 +38,8 @@ def augment(clip: Tensor, how: Augmentation, generator: torch.Generator | None =
     clip = _light(_place(clip, how, generator), how, generator)
     if _uniform(generator) < how.hide:
         clip = _hide(clip, generator)
+    if how.gaps:
+        clip = _interrupt(clip, how, generator)
     return clip, source
 
 
@@ -95,4 +99,13 @@ def _hide(clip: Tensor, generator: torch.Generator | None) -> Tensor:
     top, left = int(_uniform(generator, 0, height - tall)), int(_uniform(generator, 0, width - wide))
     clip = clip.clone()
     clip[:, top : top + tall, left : left + wide] = clip.mean()
+    return clip
+
+
+def _interrupt(clip: Tensor, how: Augmentation, generator: torch.Generator | None, fps: float = 25.0) -> Tensor:
+    """Time masking (Ma et al. 2022): what is spoken there is to be told from the frames around it."""
+    clip, mean = clip.clone(), clip.mean(0)
+    for _ in range(round(how.gaps * len(clip) / fps)):
+        start = int(_uniform(generator, 0, len(clip)))
+        clip[start : start + int(_uniform(generator, 0, how.gap + 1))] = mean
     return clip

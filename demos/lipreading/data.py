@@ -33,6 +33,7 @@ class Clip:
     words: tuple[str, ...]  # what is said; of MIRACL one entry, the word or phrase
     spans: tuple[tuple[int, int], ...] = ()  # first frame and the one after the last of each word, where known
     speaker: str = ""
+    sound: np.ndarray | None = None  # (T, S) what is heard at each frame, see demos.lipreading.sound
 
 
 # --- GRID --------------------------------------------------------------------------------------------------------

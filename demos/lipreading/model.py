@@ -131,7 +131,8 @@ class Lipreader(nn.Module, Checkpoint):
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
         views = [clips] if self.training else self._views(clips)
-        readings = [member._read(view, lengths) for member in (self, *self.others) for view in views]
+        members = (self, *self.others)
+        readings = [member.read(member.watch(view, lengths), lengths) for member in members for view in views]
         return LipReading(*(torch.stack(parts).mean(0) for parts in zip(*readings, strict=True)))
 
     def _views(self, clips: Tensor) -> list[Tensor]:
@@ -143,12 +144,17 @@ class Lipreader(nn.Module, Checkpoint):
             views += [clips.roll(pixels, 2) for pixels in (-config.moved, config.moved)]
         return views
 
-    def _read(self, clips: Tensor, lengths: Tensor) -> LipReading:
-        outputs = self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)
+    def watch(self, clips: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, H, W) -> (B, T, 2 * hidden_size): what this one network has seen around every frame."""
+        return self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)
+
+    def read(self, outputs: Tensor, lengths: Tensor) -> LipReading:
+        """What it makes of that."""
         frames = self.classes(outputs)
-        real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)
+        lengths = lengths.to(outputs.device).unsqueeze(1)
+        real = torch.arange(outputs.size(1), device=outputs.device) < lengths
         if self.attention is None:
-            return LipReading(frames, frames, real / lengths.to(clips.device).unsqueeze(1))
+            return LipReading(frames, frames, real / lengths)
         scores = self.attention(outputs).squeeze(2).masked_fill(~real, float("-inf"))
         weights = scores.softmax(1)
         return LipReading((weights.unsqueeze(1) @ frames).squeeze(1), frames, weights)

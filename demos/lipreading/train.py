@@ -5,7 +5,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,9 @@ from core.video import load_video
 from demos.lipreading.augment import Augmentation, augment
 from demos.lipreading.data import LESSON_WORDS, WORD_CROP, Clip, Miracl, draw_clips, grid_slots, read_grid, read_miracl
 from demos.lipreading.evaluate import dev_scores
-from demos.lipreading.model import Lipreader, LipreaderConfig, normalise, pad_clips, together
+from demos.lipreading.model import Lipreader, LipreaderConfig, LipReading, normalise, pad_clips, together
 from demos.lipreading.mouth import crop_mouth, find_face
+from demos.lipreading.sound import read_sound
 
 # --- what a network is taught ------------------------------------------------------------------------------------
 
@@ -40,8 +41,8 @@ class Examples(Dataset):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(T, H, W) grey values, (T,) what is said at every frame, (N,) what is said in all."""
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(T, H, W) grey values, (T,) what is said at every frame, (N,) what is said in all, (T, S) what is heard."""
         clip = self.clips[index]
         if self.how.splice and torch.rand(()).item() < self.how.splice:
             clip = splice(clip, self.clips[int(torch.randint(len(self.clips), ()))])
@@ -50,7 +51,8 @@ class Examples(Dataset):
         spoken = torch.full((len(clip.frames),), BLANK)
         for word, (first, end) in zip(words, clip.spans, strict=bool(clip.spans)):  # MIRACL-VC1 has no spans
             spoken[first:end] = word
-        return frames, spoken[source], words
+        sound = clip.sound if clip.sound is not None else np.zeros((len(clip.frames), 0), np.float32)
+        return frames, spoken[source], words, torch.from_numpy(sound).float()[source]
 
 
 def splice(clip: Clip, other: Clip) -> Clip:
@@ -66,61 +68,90 @@ def splice(clip: Clip, other: Clip) -> Clip:
     return replace(
         clip,
         frames=np.concatenate([clip.frames[:cut], other.frames[begin:]]),
+        sound=np.concatenate([clip.sound[:cut], other.sound[begin:]]) if clip.sound is not None else None,
         words=(*clip.words[:place], *other.words[place:]),
         spans=(*clip.spans[:place], *((a + cut - begin, b + cut - begin) for a, b in other.spans[place:])),
     )
 
 
-def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
+def collate(items: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
     """Frames normalised and padded; what is said at padding is -100, which losses leave out."""
-    clips, lengths = pad_clips([frames for frames, _, _ in items])
-    spoken = nn.utils.rnn.pad_sequence([s for _, s, _ in items], batch_first=True, padding_value=-100)
+    frames, spoken, words, sound = zip(*items, strict=True)
+    clips, lengths = pad_clips(list(frames))
     return {
         "clips": normalise(clips, lengths),
         "lengths": lengths,
-        "spoken": spoken,
-        "words": torch.cat([words for _, _, words in items]),
-        "word_counts": torch.tensor([len(words) for _, _, words in items]),
+        "spoken": nn.utils.rnn.pad_sequence(spoken, batch_first=True, padding_value=-100),
+        "words": torch.cat(words),
+        "word_counts": torch.tensor([len(each) for each in words]),
+        "sound": nn.utils.rnn.pad_sequence(sound, batch_first=True),
     }
+
+
+class Apprentice(nn.Module):
+    """A reader while it learns: a layer beside its own says what would be heard, and is not kept."""
+
+    def __init__(self, reader: Lipreader, sound_features: int = 0):
+        super().__init__()
+        self.reader = reader
+        self.sound = nn.Linear(reader.stack.output_size, sound_features) if sound_features else None
+
+    def forward(self, clips: Tensor, lengths: Tensor) -> tuple[LipReading, Tensor | None]:
+        """As Lipreader.forward of a single network; and (B, T, S), what would be heard."""
+        outputs = self.reader.watch(clips, lengths)
+        return self.reader.read(outputs, lengths), self.sound(outputs) if self.sound else None
 
 
 def clip_loss(model: nn.Module, batch: dict[str, Tensor], carry: None, smoothing: float = 0.1) -> Loss:
     """Cross-entropy of the clip's class."""
-    reading = model(batch["clips"], batch["lengths"])
+    reading, _ = model(batch["clips"], batch["lengths"])
     return Loss(F.cross_entropy(reading.logits.float(), batch["words"], label_smoothing=smoothing))
 
 
-def sentence_loss(model: nn.Module, batch: dict[str, Tensor], carry: None, frame_weight: float = 1.0) -> Loss:
-    """CTC of the sentence plus cross-entropy of the word at every frame, both a mean over frames.
+def sentence_loss(
+    model: nn.Module, batch: dict[str, Tensor], carry: None, frame_weight: float = 1.0, sound_weight: float = 0.5
+) -> Loss:
+    """CTC of the sentence plus cross-entropy of the word at every frame, both a mean over frames; and the squared error
+    of what would be heard, where the clips have sound.
 
     CTC alone first learns to say nothing at all, and finds out what a word looks like only after hours. Told which word
     is being spoken at each frame, the same layer puts the sentence on one path. What is then left to CTC alone
     (`frame_weight` 0) is to be sure of a word's presence where the frames at its edges are not.
     """
-    reading = model(batch["clips"], batch["lengths"])
+    reading, sound = model(batch["clips"], batch["lengths"])
     logprobs = reading.logits.float().log_softmax(2).transpose(0, 1)
     ctc = F.ctc_loss(
         logprobs, batch["words"], batch["lengths"], batch["word_counts"], BLANK, reduction="none", zero_infinity=True
     )
     ctc = (ctc / batch["lengths"]).mean()
     frames = F.cross_entropy(reading.frames.float().flatten(0, 1), batch["spoken"].flatten(), ignore_index=-100)
-    return Loss(ctc + frame_weight * frames, {"ctc": ctc.item(), "frames": frames.item()})
+    value, figures = ctc + frame_weight * frames, {"ctc": ctc.item(), "frames": frames.item()}
+    if sound is not None:
+        real = batch["spoken"] != -100
+        error = F.mse_loss(sound[real].float(), batch["sound"][real])
+        value, figures = value + sound_weight * error, figures | {"sound": error.item()}
+    return Loss(value, figures)
 
 
 def teach(
     model: Lipreader, clips: Sequence[Clip], evaluate: Callable | None, config: TrainingConfig, folder: Path,
-    batch_size: int, how: Augmentation, resume: bool = False, frame_weight: float = 1.0,
+    batch_size: int, how: Augmentation, resume: bool = False, weights: Mapping[str, float] | None = None,
 ) -> list[dict]:  # fmt: skip
-    """Train on clips and keep the best by `evaluate` in folder/best; returns the log."""
+    """Train on clips and keep the best by `evaluate` in folder/best; `weights`: of sentence_loss. Returns the log."""
     examples = Examples(clips, model.config.vocabulary, how)
     loader = DataLoader(examples, batch_size, shuffle=True, drop_last=len(clips) > batch_size, collate_fn=collate)
-    loss = clip_loss if model.config.readout == "clip" else partial(sentence_loss, frame_weight=frame_weight)
-    save = partial(_save, folder / "best")
-    return train(model, loader, loss, config, folder, evaluate, save, resume=resume)
-
-
-def _save(folder: Path, model: nn.Module) -> None:
-    model.save_pretrained(folder)
+    sound_features = clips[0].sound.shape[1] if clips[0].sound is not None else 0
+    loss = clip_loss if model.config.readout == "clip" else partial(sentence_loss, **(weights or {}))
+    return train(
+        Apprentice(model, sound_features),
+        loader,
+        loss,
+        config,
+        folder,
+        (lambda apprentice: evaluate(apprentice.reader)) if evaluate else None,
+        lambda apprentice: apprentice.reader.save_pretrained(folder / "best"),
+        resume=resume,
+    )
 
 
 # --- words and phrases -------------------------------------------------------------------------------------------
@@ -163,6 +194,7 @@ def leave_one_out(data: Miracl, config: TrainingConfig, out: Path, batch_size: i
 # --- sentences ---------------------------------------------------------------------------------------------------
 
 SENTENCE_AUGMENTATION = Augmentation(splice=0.6)
+FILM_AUGMENTATION = Augmentation(splice=0.6, gaps=1)
 # For a last stage: "at" and "in" last a tenth of a second and differ in a few pixels, which strong changes drown.
 GENTLE = Augmentation(shift=0.03, scale=0.04, tilt=2.0, light=0.15, speed=0.08, jitter=0.0, hide=0.1, mirror=0.0)
 
@@ -178,6 +210,11 @@ def grid_crop(file: Path) -> np.ndarray:
     """(T, 48, 80): a clip of GRID as the app would cut it."""
     video = load_video(file)
     return crop_mouth(video, find_face(video), "wide", 48, 80)
+
+
+def grid_sound(root: Path, clip: Clip) -> np.ndarray:
+    """(T, S) what is heard in a clip of GRID."""
+    return read_sound(root / clip.speaker / f"{clip.name}.mp4", len(clip.frames))
 
 
 def finish(folders: Sequence[Path], out: Path, combine: Callable = average_weights, moved: int | None = None) -> None:
@@ -250,6 +287,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--imagenet", default="", help="an encoder of core.encoders instead of the small CNN")
     parser.add_argument("--frame-weight", type=float, default=1.0, help="0: sentences by CTC alone, for a last stage")
+    help_text = "grid: 0: learn nothing from the sound of the films (default: %(default)s)"
+    parser.add_argument("--sound-weight", type=float, default=0.5, help=help_text)
     parser.add_argument("--gentle", action="store_true", help="weaker augmentation, for a last stage")
     parser.add_argument("--all-speakers", action="store_true", help="words: train on the dev speakers too")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
@@ -276,7 +315,9 @@ def main(options: argparse.Namespace) -> None:
         model, how = new_word_reader(data, imagenet=options.imagenet), WORD_AUGMENTATION
     elif options.which == "grid":
         clips, dev = (read_grid(options.data, split, grid_crop, options.cache) for split in ("train", "dev"))
-        model, how = new_sentence_reader(imagenet=options.imagenet), SENTENCE_AUGMENTATION
+        if options.sound_weight:
+            clips = [replace(clip, sound=grid_sound(options.data, clip)) for clip in clips]
+        model, how = new_sentence_reader(imagenet=options.imagenet), FILM_AUGMENTATION
     else:
         clips, dev = (
             draw_clips("train", options.clips, cache=options.cache),
@@ -298,5 +339,5 @@ def main(options: argparse.Namespace) -> None:
         options.batch_size,
         how,
         options.resume,
-        options.frame_weight,
+        {"frame_weight": options.frame_weight, "sound_weight": options.sound_weight},
     )

@@ -10,7 +10,15 @@ from demos.lipreading.augment import Augmentation, augment, fill_margins
 from demos.lipreading.data import Clip
 from demos.lipreading.evaluate import dev_scores
 from demos.lipreading.model import FrameEncoder, Lipreader, LipreaderConfig, normalise, pad_clips, together
-from demos.lipreading.train import Examples, clip_loss, collate, new_sentence_reader, sentence_loss, splice
+from demos.lipreading.train import (
+    Apprentice,
+    Examples,
+    clip_loss,
+    collate,
+    new_sentence_reader,
+    sentence_loss,
+    splice,
+)
 from tests.demos.lipreading.conftest import SMALL
 
 
@@ -68,13 +76,18 @@ def test_a_committee_of_networks_that_differ_is_refused():
 
 
 def test_a_spliced_clip_goes_on_as_the_other_one():
-    first = Clip("a", np.zeros((10, 2, 2), np.uint8), ("set", "red", "now"), ((1, 3), (3, 6), (7, 9)), "s")
-    other = Clip("b", np.ones((12, 2, 2), np.uint8), ("lay", "blue", "soon"), ((2, 5), (6, 8), (8, 11)), "s")
+    first = Clip(
+        "a", np.zeros((10, 2, 2), np.uint8), ("set", "red", "now"), ((1, 3), (3, 6), (7, 9)), "s", np.zeros((10, 4))
+    )
+    other = Clip(
+        "b", np.ones((12, 2, 2), np.uint8), ("lay", "blue", "soon"), ((2, 5), (6, 8), (8, 11)), "s", np.ones((12, 4))
+    )
     made = {}
     for seed in range(20):
         torch.manual_seed(seed)
         clip = splice(first, other)
         made[clip.words] = clip
+        assert (clip.sound == clip.frames[:, :1, 0]).all()
         for number, (begin, end) in enumerate(clip.spans):
             own = clip.words[number] in first.words
             assert (clip.frames[begin:end] == (0 if own else 1)).all()
@@ -104,7 +117,7 @@ def test_the_first_loss_is_that_of_not_knowing():
     frames = torch.randint(0, 255, (20, 48, 80), dtype=torch.uint8)
     clip = Clip("x", frames.numpy(), ("bin", "blue"), ((2, 8), (8, 15)))
     batch = collate([Examples([clip], network.config.vocabulary, Augmentation())[0]] * 4)
-    figures = sentence_loss(network, batch, None).figures
+    figures = sentence_loss(Apprentice(network), batch, None).figures
     assert figures["frames"] == pytest.approx(np.log(52), abs=0.4)
 
 
@@ -124,7 +137,7 @@ def test_a_toy_set_is_learnt_and_motion_is_seen():
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     batch = collate([examples[0], examples[1]])
     for _ in range(60):
-        loss = clip_loss(network, batch, None, smoothing=0.0).value
+        loss = clip_loss(Apprentice(network), batch, None, smoothing=0.0).value
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -143,11 +156,53 @@ def test_sentences_are_learnt_in_their_order():
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     batch = collate([examples[0], examples[1]])
     for _ in range(120):
-        loss = sentence_loss(network, batch, None).value
+        loss = sentence_loss(Apprentice(network), batch, None).value
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert dev_scores(network.eval(), clips)["1 - wer"] == 1.0
+
+
+def test_a_reader_learns_to_tell_what_would_be_heard_and_keeps_no_layer_for_it():
+    network = model("ctc", dropout=0.0).train()
+    apprentice = Apprentice(network, sound_features=2)
+    sound = np.linspace(-1, 1, 20).reshape(10, 2)
+    clips = [
+        Clip("1", moving_bars(1), ("a",), ((0, 10),), sound=sound),
+        Clip("2", moving_bars(-1), ("b",), ((0, 10),), sound=-sound),
+    ]
+    examples = Examples(clips, network.config.vocabulary, Augmentation(0, 0, 0, 0, 0, 0, 0, 0))
+    batch = collate([examples[0], examples[1]])
+    optimizer = torch.optim.Adam(apprentice.parameters(), 0.01)
+    errors = []
+    for _ in range(100):
+        loss = sentence_loss(apprentice, batch, None)
+        errors.append(loss.figures["sound"])
+        optimizer.zero_grad()
+        loss.value.backward()
+        optimizer.step()
+    assert errors[-1] < 0.2 * errors[0]
+    assert not any("sound" in name for name in network.state_dict())
+
+
+def test_what_is_heard_moves_with_the_frames():
+    frames = np.arange(40, dtype=np.uint8).reshape(40, 1, 1) * np.ones((1, 12, 20), np.uint8)
+    clip = Clip("x", frames, ("a",), ((3, 20),), sound=np.arange(40.0).reshape(40, 1))
+    shown, spoken, _, sound = Examples([clip], ("", "a"), Augmentation(light=0, hide=0))[0]
+    assert torch.allclose(shown.mean((1, 2)), sound[:, 0], atol=0.5)
+    assert torch.equal(spoken == 1, (sound[:, 0] >= 3) & (sound[:, 0] < 20))
+
+
+def test_gaps_show_the_mean_frame_for_moments_only():
+    clip = torch.arange(50, dtype=torch.uint8).view(50, 1, 1).expand(50, 12, 20).contiguous()
+    how = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, gaps=2, gap=3)
+    counts = []
+    for seed in range(20):
+        changed, _ = augment(clip, how, torch.Generator().manual_seed(seed))
+        hidden = (changed - clip.float()).abs().amax((1, 2)) > 0.6
+        assert torch.allclose(changed[hidden], torch.full((), 24.5), atol=0.1)
+        counts.append(int(hidden.sum()))
+    assert 0 < max(counts) <= 12
 
 
 def test_no_augmentation_leaves_the_clip_as_it_is():
