@@ -1,4 +1,4 @@
-"""A convolution and the ReLU6 after it in one go, for inference.
+"""A convolution and the ReLU or ReLU6 after it in one go, for inference.
 
 In a CNN such as EfficientNet, clamping takes a third of the time of its early blocks: every number of the large maps is
 read and written once more. oneDNN, which PyTorch's convolutions on a CPU come from, can clamp what it writes anyway.
@@ -8,31 +8,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_FUSED = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}  # oneDNN's names and parameters of them
+
 
 def activated(convolution: nn.Conv2d, activation: nn.Module) -> nn.Module:
     """The two as one module; just the convolution where the activation does nothing."""
     if isinstance(activation, nn.Identity):
         return convolution
-    if isinstance(activation, nn.ReLU6) and convolution.padding_mode == "zeros" and convolution.dilation == (1, 1):
-        return ConvolutionReLU6(convolution)
+    if type(activation) in _FUSED and convolution.padding_mode == "zeros" and convolution.dilation == (1, 1):
+        return ActivatedConvolution(convolution, activation)
     return nn.Sequential(convolution, activation)
 
 
-class ConvolutionReLU6(nn.Module):
-    """(B, C, H, W) -> (B, D, h, w) between 0 and 6. Where gradients are wanted, step by step."""
+class ActivatedConvolution(nn.Module):
+    """(B, C, H, W) -> (B, D, h, w), activated. Where gradients are wanted, step by step."""
 
-    def __init__(self, convolution: nn.Conv2d):
+    def __init__(self, convolution: nn.Conv2d, activation: nn.Module):
         super().__init__()
-        self.convolution = convolution
+        self.convolution, self.activation = convolution, activation
 
     def forward(self, maps: Tensor) -> Tensor:
         c = self.convolution
         if torch.is_grad_enabled() or maps.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-            return F.relu6(c(maps))
+            return self.activation(c(maps))
         same = type(c).__name__ == "Conv2dSame"  # timm's, whose import would take a second
         weight, padding = same_padding(c, maps) if same else (c.weight, c.padding)
         return torch.ops.mkldnn._convolution_pointwise(
-            maps, weight, c.bias, padding, c.stride, c.dilation, c.groups, "hardtanh", [0.0, 6.0], ""
+            maps, weight, c.bias, padding, c.stride, c.dilation, c.groups, *_FUSED[type(self.activation)], ""
         )
 
 

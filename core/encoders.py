@@ -16,6 +16,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -102,9 +103,13 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     half the memory traffic. For parts that will never be trained.
     """
     last_name, last = "", None
-    for name, child in list(module.named_children()):
+    children = [*module.named_children(), ("", None)]
+    for (name, child), (next_name, following) in pairwise(children):
         if isinstance(child, nn.BatchNorm2d) and isinstance(last, nn.Conv2d):
             activation = getattr(child, "act", nn.Identity())  # timm's batch norm brings the activation
+            if isinstance(module, nn.Sequential) and isinstance(following, nn.ReLU):
+                activation = following
+                setattr(module, next_name, nn.Identity())
             setattr(module, last_name, activated(fuse_conv_bn_eval(last, child), activation))
             setattr(module, name, nn.Identity())
         else:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
-from core.encoders import create_encoder
+from core.encoders import create_encoder, fold_batch_norm
 from core.errors import ModelError
 from core.recurrent import RecurrentStack
 
@@ -70,20 +70,19 @@ class FrameEncoder(nn.Module):
     def forward(self, clips: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, H, W) -> (B, T, F); 0 at padding, which is not even looked at."""
         real = torch.arange(clips.size(1), device=clips.device) < lengths.to(clips.device).unsqueeze(1)
-        stacks = self._with_neighbours(clips, lengths)[real]  # (N, stack, H, W)
+        stacks = self._with_neighbours(clips, lengths, *real.nonzero(as_tuple=True))
         maps = self.convolutions(stacks.contiguous(memory_format=torch.channels_last))
         vectors = self.features(self.drop(maps.flatten(1)))
         out = vectors.new_zeros(*real.shape, vectors.size(1))
         out[real] = vectors
         return out
 
-    def _with_neighbours(self, clips: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, H, W) -> (B, T, stack, H, W); before the first and after the last frame of a clip, these repeat."""
+    def _with_neighbours(self, clips: Tensor, lengths: Tensor, rows: Tensor, frames: Tensor) -> Tensor:
+        """(B, T, H, W) -> (N, stack, H, W) of N frames in these rows; at its ends a clip repeats its first or last."""
         reach = torch.arange(self.stack, device=clips.device) - self.stack // 2
-        index = torch.arange(clips.size(1), device=clips.device).unsqueeze(1) + reach  # (T, stack)
-        last = lengths.to(clips.device).view(-1, 1, 1) - 1
-        index = index.clamp(min=0).unsqueeze(0).minimum(last)  # (B, T, stack)
-        return clips[torch.arange(len(clips), device=clips.device).view(-1, 1, 1), index]
+        last = lengths.to(clips.device)[rows].unsqueeze(1) - 1
+        index = (frames.unsqueeze(1) + reach).clamp(min=0).minimum(last)  # (N, stack)
+        return clips[rows.unsqueeze(1), index]
 
 
 def _small_cnn(config: LipreaderConfig) -> nn.Module:
@@ -131,9 +130,16 @@ class Lipreader(nn.Module, Checkpoint):
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
         views = [clips] if self.training else self._views(clips)
-        members = (self, *self.others)
-        readings = [member.read(member.watch(view, lengths), lengths) for member in members for view in views]
-        return LipReading(*(torch.stack(parts).mean(0) for parts in zip(*readings, strict=True)))
+        seen, seen_lengths = torch.cat(views), lengths.repeat(len(views))
+        readings = [member.read(member.watch(seen, seen_lengths), seen_lengths) for member in (self, *self.others)]
+        means = (torch.stack(parts).mean(0) for parts in zip(*readings, strict=True))
+        return LipReading(*(mean.unflatten(0, (len(views), -1)).mean(0) for mean in means))
+
+    def for_inference(self) -> "Lipreader":
+        """The same answers, faster: each batch norm becomes part of the convolution before it. Not to be saved."""
+        for member in (self, *self.others):
+            fold_batch_norm(member.encoder.convolutions)
+        return self
 
     def _views(self, clips: Tensor) -> list[Tensor]:
         """The clips, and as they might also have been cut out: no crop is quite like those of the training."""

@@ -127,7 +127,7 @@ class LipreadingPredictor:
         """One of MODELS. Raises ModelError when its checkpoint is missing or damaged."""
         with self._lock:
             if name not in self._models:
-                self._models[name] = Lipreader.from_pretrained(self.folder / name)
+                self._models[name] = Lipreader.from_pretrained(self.folder / name).for_inference()
             return self._models[name]
 
     def __call__(

@@ -1,10 +1,10 @@
-"""The fused convolution and ReLU6 give what the two give one after the other."""
+"""The fused convolution and activation give what the two give one after the other."""
 
 import pytest
 import torch
 from torch import nn
 
-from core.activated_convolution import ConvolutionReLU6, activated
+from core.activated_convolution import ActivatedConvolution, activated
 from core.torchvision_import import import_torchvision
 
 import_torchvision()
@@ -24,10 +24,14 @@ def test_the_same_numbers_as_one_after_the_other(kind, kernel, stride, size):
     torch.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
     assert found.min() == 0
     assert found.max() == 6
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            activated(convolution, nn.ReLU())(maps), convolution(maps).relu(), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_gradients_pass_where_they_are_wanted():
-    fused = ConvolutionReLU6(nn.Conv2d(3, 2, 3))
+    fused = ActivatedConvolution(nn.Conv2d(3, 2, 3), nn.ReLU6())
     fused(torch.randn(1, 3, 8, 8)).sum().backward()
     assert fused.convolution.weight.grad.abs().sum() > 0
 

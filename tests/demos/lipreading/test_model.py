@@ -58,6 +58,22 @@ def test_a_reader_of_moved_clips_takes_the_mean_of_three():
     assert torch.allclose(network(clips, lengths).logits, mean, atol=1e-5)
 
 
+@pytest.mark.parametrize("readout", ["ctc", "clip"])
+def test_a_network_made_ready_for_inference_says_the_same(readout):
+    torch.manual_seed(3)
+    members = [model(readout, moved=1).train() for _ in range(2)]
+    clips, lengths = pad_clips([torch.randn(9, 12, 20), torch.randn(6, 12, 20)])
+    for member in members:
+        member(clips, lengths)  # batch norms of their own
+    network = together([member.eval() for member in members])
+    with torch.inference_mode():
+        before = network(clips, lengths)
+        after = network.for_inference()(clips, lengths)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one[0], other[0], atol=1e-4, rtol=1e-4)
+
+
 def test_a_committee_says_the_mean_of_its_members_and_survives_saving(tmp_path):
     first, second = model("clip", mirrored=True), model("clip", mirrored=True)
     torch.nn.init.normal_(second.classes.weight)
