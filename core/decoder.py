@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.attention import Memory, SentinelAttention
-from core.packed import PackedCell, PackedLinear
+from core.packed import PackedCell, PackedLinear, can_pack
 from core.recurrent import initialise_recurrent
 
 
@@ -98,7 +98,12 @@ class LSTMDecoder(nn.Module):
         return DecoderState(start[0], start[1])
 
     def pack(self) -> None:
-        """Make single steps fast on CPUs without bfloat16 (see core.packed). Weights are not to change after that."""
+        """Make single steps fast on CPUs without bfloat16 (see core.packed). Weights are not to change after that.
+
+        Nothing happens to weights in bfloat16, or where torch has no such kernels.
+        """
+        if self.bias.dtype != torch.float32 or not can_pack():
+            return
         self.cells = tuple(PackedCell(lstm) for lstm in (self.first, *self.upper))
         self.output = PackedLinear(self.embedding.weight, self.bias)
 

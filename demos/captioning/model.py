@@ -91,7 +91,8 @@ class Captioner(nn.Module, Checkpoint):
         if self.config.encoder_weights == "imagenet":
             self.encoder = shared_encoder(self.config.encoder, dtype)  # the float32 one serves trainings
         fold_batch_norm(self.tail)
-        return self.to(dtype).eval()
+        self.to(dtype).eval().decoder.pack()
+        return self
 
     def memory(self, stem_maps: Tensor, mirrored: Tensor | None = None) -> tuple[Memory, Tensor]:
         """(B, C, h, w) stem maps, of a whole photo or a crop -> Memory, word logits (B, V).

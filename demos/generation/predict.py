@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from core.checkpoint import checkpoint_folder
 from core.decoder import DecoderState, LSTMDecoder
 from core.errors import InputError, check_number
+from core.packed import PackedLinear, can_pack
 from core.precision import inference_dtype
 from core.text import SPECIAL_TOKENS, Token
 from demos.generation.data import known_pieces, tag_of
@@ -243,7 +244,7 @@ class Writer:
 
     The first layer's input products are looked up, unless the vocabulary is large; the other layers' two matrices are
     one. A step of one text is bound by reading the matrices, which therefore are in bfloat16, half the bytes, where the
-    processor multiplies that fast.
+    processor multiplies that fast, and packed where it does not (see core.packed).
     """
 
     def __init__(self, decoder: LSTMDecoder, dtype: torch.dtype | None = None):
@@ -251,20 +252,21 @@ class Writer:
         with torch.no_grad():
             first = decoder.first
             self.embedding = decoder.embedding.weight.detach()
-            self.entry = (first.weight_ih_l0.to(dtype), first.bias_ih_l0 + first.bias_hh_l0)
+            self.entry = (_matrix(first.weight_ih_l0, dtype), first.bias_ih_l0 + first.bias_hh_l0)
             small = len(self.embedding) <= TABLE
             self.table = self.embedding @ first.weight_ih_l0.T + self.entry[1] if small else None
-            self.first = first.weight_hh_l0.to(dtype)
+            self.size = first.hidden_size
+            self.first = _matrix(first.weight_hh_l0, dtype)
             self.upper = [
-                (torch.cat([m.weight_ih_l0, m.weight_hh_l0], 1).to(dtype), m.bias_ih_l0 + m.bias_hh_l0)
+                (_matrix(torch.cat([m.weight_ih_l0, m.weight_hh_l0], 1), dtype), m.bias_ih_l0 + m.bias_hh_l0)
                 for m in decoder.upper
             ]
             self.readout = (decoder.readout.weight.detach(), decoder.readout.bias.detach())
-            self.output = (self.embedding if small else self.embedding.to(dtype), decoder.bias.detach())
+            self.output = (self.embedding if small else _matrix(self.embedding, dtype), decoder.bias.detach())
 
     def start(self) -> list[Tensor]:
         """The empty state, for `step`."""
-        return [self.embedding.new_zeros(self.first.shape[1]) for _ in range(2 * len(self.upper) + 2)]
+        return [self.embedding.new_zeros(self.size) for _ in range(2 * len(self.upper) + 2)]
 
     def step(self, token: int, hidden: list[Tensor]) -> np.ndarray:
         """(V,) logits after a token; `hidden` holds h and c (H,) of layer after layer and is renewed in place."""
@@ -282,7 +284,15 @@ class Writer:
         return self.entry[1] + _product(self.entry[0], self.embedding[token])
 
 
-def _product(weight: Tensor, vector: Tensor) -> Tensor:
+def _matrix(weight: Tensor, dtype: torch.dtype) -> Tensor | PackedLinear:
+    if dtype == torch.float32 and can_pack():
+        return PackedLinear(weight, weight.new_zeros(len(weight)))
+    return weight.detach().to(dtype)
+
+
+def _product(weight: Tensor | PackedLinear, vector: Tensor) -> Tensor:
+    if isinstance(weight, PackedLinear):
+        return weight(vector.unsqueeze(0)).squeeze(0)
     # as a batch of one: torch.mv has no fast bfloat16 on processors without AMX and takes twice as long there
     return F.linear(vector.to(weight.dtype).unsqueeze(0), weight).squeeze(0).float()
 

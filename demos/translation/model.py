@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from core.attention import Memory
 from core.checkpoint import Checkpoint
 from core.decoder import DecoderConfig, LSTMDecoder
-from core.packed import can_pack
 from core.precision import inference_dtype
 from core.recurrent import RecurrentStack
 from core.text import PAD
@@ -70,8 +69,7 @@ class Translator(nn.Module, Checkpoint):
         Translations are hardly worse: see the model card. The network can neither be trained nor saved after that.
         """
         self.to(inference_dtype()).eval()
-        if self.decoder.bias.dtype == torch.float32 and can_pack():
-            self.decoder.pack()
+        self.decoder.pack()
         return self
 
     def memory(self, source: Tensor, decoder: LSTMDecoder | None = None) -> Memory:

@@ -124,6 +124,7 @@ class VQA(nn.Module, Checkpoint):
         dtype = inference_dtype()
         self.encoder = shared_encoder(self.config.encoder, dtype)
         fold_batch_norm(self.tail).to(dtype)
+        self.decoder.pack()
         return self.eval()
 
     def grid(self, stem_maps: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import copy
 import math
 from itertools import islice
 
@@ -13,13 +14,23 @@ from demos.generation.predict import MAX_LENGTH, MAX_PROMPT, GenerationOptions, 
 SHORT = GenerationOptions(length=50)
 
 
-def test_the_writer_computes_what_the_decoder_computes(model, predictor):
+@pytest.fixture
+def halved(model):
+    """The same network with weights that 16 bits hold, as a checkpoint's are."""
+    return copy.deepcopy(model).half().float()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_writer_computes_what_the_decoder_computes(halved, predictor, packed, monkeypatch):
+    if packed and not predict.can_pack():
+        pytest.skip("this build of torch has no FBGEMM")
+    monkeypatch.setattr(predict, "can_pack", lambda: packed)
     ids = [predictor.index[piece] for piece in (tag_of("cats"), *"The cat")]
-    writer = Writer(model.decoder, torch.float32)
+    writer = Writer(halved.decoder, torch.float32)
     hidden = writer.start()
     with torch.inference_mode():
         rows = [writer.step(token, hidden) for token in ids]
-        logits = model(torch.tensor([ids])).logits[0].numpy()
+        logits = halved(torch.tensor([ids])).logits[0].numpy()
     np.testing.assert_allclose(np.stack(rows), logits, atol=1e-5)
 
 
@@ -95,11 +106,11 @@ def test_the_network_of_a_corpus_is_loaded_when_first_needed_and_once(model, tmp
         predict._load.cache_clear()
 
 
-def test_a_large_vocabulary_is_written_without_the_table(model, monkeypatch):
+def test_a_large_vocabulary_is_written_without_the_table(halved, monkeypatch):
     ids = [7, 9, 11]
-    whole = Writer(model.decoder, torch.float32)
+    whole = Writer(halved.decoder, torch.float32)
     monkeypatch.setattr(predict, "TABLE", 1)
-    large = Writer(model.decoder, torch.float32)
+    large = Writer(halved.decoder, torch.float32)
     assert large.table is None
     states = whole.start(), large.start()
     with torch.inference_mode():
