@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from core.errors import ModelError
+from core.quantisation import dequantise, quantise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -77,10 +78,11 @@ class Checkpoint(PyTorchModelHubMixin, model_card_template=_CARD, license="apach
                 tensors[name] = tensor
         return tensors
 
-    def save_pretrained(self, folder: str | Path, *, half: bool = True) -> None:
+    def save_pretrained(self, folder: str | Path, *, half: bool = True, eight_bits: bool = False) -> None:
         """Write weights and config.json, and a model card where there is none; other files of the folder stay.
 
         `half` keeps float32 tensors as float16, 11 bits of precision; a tensor too large for it stays float32.
+        `eight_bits` keeps matrices and filters in half of that (see core.quantisation).
         """
         folder = Path(folder)
         config = asdict(self.config)
@@ -90,7 +92,7 @@ class Checkpoint(PyTorchModelHubMixin, model_card_template=_CARD, license="apach
             name: (_halve(tensor) if half else tensor).cpu().contiguous()
             for name, tensor in self.checkpoint_state_dict().items()
         }
-        weights = safetensors.torch.save(tensors, metadata={"format": "pt"})
+        weights = safetensors.torch.save(quantise(tensors) if eight_bits else tensors, metadata={"format": "pt"})
         facts = {
             "format_version": FORMAT_VERSION,
             "model_class": type(self).__name__,
@@ -173,7 +175,7 @@ def verify(folder: str | Path) -> dict[str, Any]:
 
 
 def read_tensors(folder_or_hub_id: str | Path, prefix: str = "", **hub_options: Any) -> dict[str, Tensor]:
-    """{name without the prefix: tensor as saved} of a checkpoint's tensors whose names begin with `prefix`.
+    """{name without the prefix: tensor} of a checkpoint's tensors whose names begin with `prefix`.
 
     For a network that starts from parts of another one. Raises ModelError when the checkpoint is missing or damaged.
     """
@@ -264,7 +266,7 @@ def _tuples(value: Any) -> Any:
 
 def _tensors(weights: bytes, file: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(weights)
+        return dequantise(safetensors.torch.load(weights))
     except SafetensorError as error:
         raise _error(file, "is not a safetensors file") from error
 

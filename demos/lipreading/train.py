@@ -217,7 +217,10 @@ def grid_sound(root: Path, clip: Clip) -> np.ndarray:
     return read_sound(root / clip.speaker / f"{clip.name}.mp4", len(clip.frames))
 
 
-def finish(folders: Sequence[Path], out: Path, combine: Callable = average_weights, moved: int | None = None) -> None:
+def finish(
+    folders: Sequence[Path], out: Path, combine: Callable = average_weights, moved: int | None = None,
+    eight_bits: bool = False,
+) -> None:  # fmt: skip
     """Save what `combine` makes of the checkpoints: one network of their mean weights, or with `together` one that
     answers with the mean of what they say; `moved` changes how it answers (LipreaderConfig.moved)."""
     if not folders:
@@ -225,7 +228,7 @@ def finish(folders: Sequence[Path], out: Path, combine: Callable = average_weigh
     model = combine([Lipreader.from_pretrained(folder) for folder in folders])
     finished = Lipreader(model.config if moved is None else replace(model.config, moved=moved))
     finished.load_state_dict(model.state_dict())
-    finished.save_pretrained(out / "best")
+    finished.save_pretrained(out / "best", eight_bits=eight_bits)
 
 
 # --- command line ------------------------------------------------------------------------------------------------
@@ -279,6 +282,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--moved", type=int, help="average, together: answer with the mean of clips moved up and down, too, in pixels"
     )
+    parser.add_argument("--eight-bits", action="store_true", help="average, together: save half as large a file")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)
@@ -298,7 +302,7 @@ def main(options: argparse.Namespace) -> None:
     """Train one network."""
     set_seed(options.seed)
     if options.which in _FINISHING:
-        finish(options.start or [], options.out, _FINISHING[options.which], options.moved)
+        finish(options.start or [], options.out, _FINISHING[options.which], options.moved, options.eight_bits)
         return
     chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision
