@@ -194,7 +194,6 @@ def leave_one_out(data: Miracl, config: TrainingConfig, out: Path, batch_size: i
 # --- sentences ---------------------------------------------------------------------------------------------------
 
 SENTENCE_AUGMENTATION = Augmentation(splice=0.6)
-FILM_AUGMENTATION = Augmentation(splice=0.6, gaps=1)
 # For a last stage: "at" and "in" last a tenth of a second and differ in a few pixels, which strong changes drown.
 GENTLE = Augmentation(shift=0.03, scale=0.04, tilt=2.0, light=0.15, speed=0.08, jitter=0.0, hide=0.1, mirror=0.0)
 
@@ -293,6 +292,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frame-weight", type=float, default=1.0, help="0: sentences by CTC alone, for a last stage")
     help_text = "grid: 0: learn nothing from the sound of the films (default: %(default)s)"
     parser.add_argument("--sound-weight", type=float, default=0.5, help=help_text)
+    parser.add_argument("--gaps", type=int, default=0, help="grid: moments of each second that are hidden")
     parser.add_argument("--gentle", action="store_true", help="weaker augmentation, for a last stage")
     parser.add_argument("--all-speakers", action="store_true", help="words: train on the dev speakers too")
     parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
@@ -321,7 +321,7 @@ def main(options: argparse.Namespace) -> None:
         clips, dev = (read_grid(options.data, split, grid_crop, options.cache) for split in ("train", "dev"))
         if options.sound_weight:
             clips = [replace(clip, sound=grid_sound(options.data, clip)) for clip in clips]
-        model, how = new_sentence_reader(imagenet=options.imagenet), FILM_AUGMENTATION
+        model, how = new_sentence_reader(imagenet=options.imagenet), replace(SENTENCE_AUGMENTATION, gaps=options.gaps)
     else:
         clips, dev = (
             draw_clips("train", options.clips, cache=options.cache),
