@@ -38,9 +38,10 @@ class FreshStemMaps:
     The frozen stem runs in whatever number format is fast here; per photo it takes less time than the tail's training.
     """
 
-    def __init__(self, encoder_name: str):
+    def __init__(self, encoder_name: str, size: int | None = None):
         self.encoder = shared_encoder(encoder_name, inference_dtype())
-        self.view = random_view(self.encoder.config.input_size)
+        self.size = size or self.encoder.config.input_size  # pixels a side
+        self.view = random_view(self.size)
 
     @torch.no_grad()
     def __call__(self, path: Path, mirrored: bool) -> Tensor:
@@ -48,4 +49,4 @@ class FreshStemMaps:
         with Image.open(path) as photo:
             view = self.view(photo.convert("RGB"))
         view = ImageOps.mirror(view) if mirrored else view
-        return self.encoder.stem(self.encoder.preprocess([view]))[0].float()
+        return self.encoder.stem(self.encoder.preprocess([view], size=self.size))[0].float()

@@ -1,8 +1,9 @@
 """Answers with a class of their own: a classifier beside the decoder, and the two as one distribution.
 
 Most questions have one of a few hundred answers. From few examples a classifier over those, which reads the question as
-a bag of words and pairs of words (Zhou et al. 2015), learns better which answer fits what was seen than a decoder that
-spells answers word by word; of rare answers and of yes and no the decoder knows more. Classes get up to `trust` of the
+a bag of words and pairs of words (Zhou et al. 2015), learns better which answer fits the photo than a decoder that
+spells answers word by word; of rare answers and of yes and no the decoder knows more. It sees the photo as the CNN
+does, not as the network's hops do: those know the training questions by heart. Classes get up to `trust` of the
 probability, less the share that the classifier itself leaves to other answers; the decoder has the rest:
 
     p(answer) = trust p(its class) + (1 - trust (1 - p(no class))) p(answer | decoder)
@@ -25,32 +26,85 @@ from core.search import Beam, beam_search
 from core.text import BOS, EOS, PAD, pad
 
 Tokens = tuple[int, ...]  # of an answer, without <bos> and <eos>
-BUCKETS = 1024  # words and pairs share so many vectors, by a hash (Weinberger et al. 2009)
+FEATURES = 384  # of each place of a photo that the classifier sees
+BUCKETS = 4096  # words and pairs share so many vectors, by a hash (Weinberger et al. 2009)
+
+
+class Glance(nn.Module):
+    """A small network that looks at the photo with eyes of its own and names a class.
+
+    Two ways of looking add up. Attention of the question over the places opens a gate for what was asked. And a
+    detector of every answer says whether the photo shows it anywhere: it learns which of all places holds the answer,
+    though nobody tells it (multiple-instance learning with the log-sum-exp of Pinheiro and Collobert 2015).
+    """
+
+    def __init__(self, places: int, classes: int, hidden_dim: int = 256, heads: int = 4, dropout: float = 0.3):
+        super().__init__()
+        self.heads = heads
+        self.words = nn.EmbeddingBag(BUCKETS + 1, hidden_dim, mode="sum", padding_idx=BUCKETS)
+        nn.init.normal_(self.words.weight, std=0.05)
+        self.asked = nn.Linear(hidden_dim, hidden_dim)
+        self.seen = nn.Linear(FEATURES, hidden_dim)
+        self.place = nn.Parameter(0.02 * torch.randn(places, hidden_dim))
+        self.query, self.key, self.value, self.gate = (nn.Linear(hidden_dim, hidden_dim) for _ in range(4))
+        self.classes = nn.Linear(hidden_dim, classes + 1)
+        self.detector = nn.Linear(hidden_dim, classes)
+        nn.init.constant_(self.detector.bias, -4.0)  # a place shows hardly any of them
+        self.trust_detector = nn.Linear(hidden_dim, 1)
+        self.drop_seen, self.drop = nn.Dropout(0.3), nn.Dropout(dropout)
+
+    def forward(self, questions: Tensor, rows: Tensor, places: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, T) questions about photos `rows` (N,) of the B whose places are (B, P, FEATURES), `seen` (B,) or not ->
+        (N, classes + 1) logits, the last: none of the classes; (B, classes) logits of each being on the photo"""
+        buckets = words_and_pairs(questions)
+        question = self.drop(self.words(buckets) / (buckets != BUCKETS).sum(1, keepdim=True).clamp(min=1).sqrt())
+        shown = torch.relu(self.seen(self.drop_seen(places))) * seen.view(-1, 1, 1)
+        there = self.detector(self.drop(shown)).logsumexp(1)
+        gate = torch.sigmoid(self.gate(self.drop(torch.relu(self._look(question, shown + self.place, rows)))))
+        logits = self.classes(self.drop(torch.relu(self.asked(question))) * 1.5 * gate)
+        evidence = nn.functional.softplus(self.trust_detector(question)) * nn.functional.logsigmoid(there)[rows]
+        return logits + nn.functional.pad(evidence, (0, 1)), there
+
+    def _look(self, question: Tensor, places: Tensor, rows: Tensor) -> Tensor:
+        """(N, H), (B, P, H) -> (N, H): the places' values as each head attends to them"""
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1))
+            for layer, x in ((self.query, question), (self.key, places), (self.value, places))
+        )
+        scores = torch.einsum("nhd,nphd->nph", query, key[rows]) / query.size(-1) ** 0.5
+        return torch.einsum("nph,nphd->nhd", scores.softmax(1), value[rows]).flatten(1)
 
 
 class FrequentAnswers(nn.Module):
-    """A gate that what was seen opens for what was asked, and a class for each frequent answer."""
+    """The mean of several `Glance`s, each of which errs in its own way (Hansen and Salamon 1990)."""
 
-    def __init__(self, seen_dim: int, classes: int, hidden_dim: int = 256, dropout: float = 0.5):
+    def __init__(self, feature_dim: int, places: int, classes: int, glances: int):
         super().__init__()
-        self.asked = nn.EmbeddingBag(BUCKETS + 1, hidden_dim, mode="sum", padding_idx=BUCKETS)
-        nn.init.normal_(self.asked.weight, std=0.05)
-        self.bias = nn.Parameter(torch.zeros(hidden_dim))
-        self.standard = nn.BatchNorm1d(seen_dim, affine=False)
-        self.seen = nn.Linear(seen_dim, hidden_dim)
-        self.classes = nn.Linear(hidden_dim, classes + 1)
-        self.drop_seen, self.drop_hidden = nn.Dropout(0.3), nn.Dropout(dropout)
+        self.register_buffer("mean", torch.zeros(feature_dim))
+        self.register_buffer("axes", torch.zeros(FEATURES, feature_dim))
+        self.glances = nn.ModuleList(Glance(places, classes) for _ in range(glances))
 
-    def forward(self, questions: Tensor, seen: Tensor) -> Tensor:
-        """(N, T) questions padded at the end, (N, S) seen -> (N, classes + 1) logits; the last: none of the classes"""
-        length = (questions != PAD).sum(1, keepdim=True).clamp(min=1)
-        asked = self.asked(words_and_pairs(questions)) / (2 * length).sqrt() + self.bias
-        gate = 1.5 * torch.sigmoid(self.seen(self.drop_seen(self.standard(seen))))
-        return self.classes(self.drop_hidden(torch.relu(asked) * gate))
+    @torch.no_grad()
+    def adapt(self, grids: Tensor) -> None:
+        """Choose the features that glances see: the main axes of these grid features (B, P, D), each at one scale."""
+        sample = nn.functional.layer_norm(grids.flatten(0, 1).float(), grids.shape[-1:])
+        self.mean.copy_(sample.mean(0))
+        axes = torch.pca_lowrank(sample - self.mean, min(FEATURES, *sample.shape), center=False)[2]
+        scale = ((sample - self.mean) @ axes).std(0)
+        self.axes.zero_()[: axes.size(1)] = (axes / (scale + 0.3 * scale.mean())).T
 
-    def shares(self, questions: Tensor, seen: Tensor, trust: float) -> Tensor:
+    def features(self, grids: Tensor) -> Tensor:
+        """(B, P, D) grid features -> (B, P, FEATURES)"""
+        return (nn.functional.layer_norm(grids.float(), grids.shape[-1:]) - self.mean) @ self.axes.T
+
+    def forward(self, questions: Tensor, rows: Tensor, places: Tensor, seen: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What each glance says, from `features`."""
+        return [glance(questions, rows, places, seen) for glance in self.glances]
+
+    def shares(self, questions: Tensor, rows: Tensor, grids: Tensor, seen: Tensor, trust: float) -> Tensor:
         """(N, classes + 1) log of the probability that each class has, and that the decoder has"""
-        own = trust * self(questions, seen).float().softmax(1)
+        found = self(questions, rows, self.features(grids), seen)
+        own = trust * torch.stack([logits.softmax(1) for logits, _ in found]).mean(0)
         return torch.cat([own[:, :-1], 1 - trust + own[:, -1:]], 1).log()
 
 

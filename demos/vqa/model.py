@@ -40,6 +40,7 @@ class VQAConfig:
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0, num_layers=1))
     detected_words: int = 1024  # that the word detector knows
     frequent: tuple[Tokens, ...] = ()  # answers with a class of their own
+    glances: int = 4  # how many small networks choose among them
     trust: float = 0.5  # share of the probability that such classes get at most, from 0 to less than 1
     wording: float = 0.0  # share that is taken away of what the wording alone says of yes and no, from 0 to less than 1
     hops: int = 2
@@ -58,10 +59,11 @@ class Scene:
     places: Tensor  # (B, P, W)
     detected: Tensor  # (B, detected words + 1) probability of each word; the last is for words that it does not know
     seen: Tensor  # (B,) 1 with the photo, 0 without
+    grids: Tensor  # (B, P, D) what the CNN makes of it
 
     def __getitem__(self, rows: Tensor) -> "Scene":
         """The scenes of some of the photos; one may come several times."""
-        return Scene(self.places[rows], self.detected[rows], self.seen[rows])
+        return Scene(self.places[rows], self.detected[rows], self.seen[rows], self.grids[rows])
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class Thought:
     memory: Memory  # for the decoder; its summary (N, W) holds question and photo
     hops: tuple[Tensor, ...]  # (N, P + 1) attention of each hop, the sentinel last
     type_logits: Tensor  # (N, types)
-    glimpses: Tensor  # (N, hops * W) what each hop saw
     shares: Tensor  # (N, frequent answers + 1) log of the probability that each class has, and that the decoder has
 
 
@@ -110,7 +111,10 @@ class VQA(nn.Module, Checkpoint):
         self.kind_of_question = nn.Linear(width, len(config.types))
         self.dropout = nn.Dropout(config.dropout)
         self.class_of = {answer: number for number, answer in enumerate(config.frequent)}
-        self.frequent = FrequentAnswers(config.hops * width, len(config.frequent)) if config.frequent else None
+        self.frequent = None
+        if config.frequent:
+            grid = facts.grid[0] * facts.grid[1]
+            self.frequent = FrequentAnswers(facts.feature_dim, grid, len(config.frequent), config.glances)
 
     def train(self, mode: bool = True) -> "VQA":
         """The CNN's batch norm keeps its statistics, in training too."""
@@ -141,7 +145,7 @@ class VQA(nn.Module, Checkpoint):
         if self.training:  # the detector knows the training photos too well: unreliable, as on other photos
             logits = logits + DETECTOR_NOISE * torch.randn_like(logits)
         detected = torch.sigmoid(logits) * seen.view(-1, 1)
-        return Scene(places, nn.functional.pad(detected, (0, 1)), seen)
+        return Scene(places, nn.functional.pad(detected, (0, 1)), seen, grids)
 
     def think(self, scene: Scene, questions: Tensor) -> Thought:
         """B scenes and (B * k, T) questions, k a scene in order and padded at the end, -> Thought"""
@@ -166,11 +170,11 @@ class VQA(nn.Module, Checkpoint):
         )
         summary = self.fused(self.dropout(product) + query)
         memory = self.decoder.project_memory(scene.places, summary=summary)
-        seen = torch.cat(glimpses, 1)
-        shares = seen.new_zeros(n, 1)  # all to the decoder
+        shares = summary.new_zeros(n, 1)  # all to the decoder
         if self.frequent is not None:
-            shares = self.frequent.shares(questions, seen, self.config.trust)
-        return Thought(memory, tuple(weights), self.kind_of_question(asked), seen, shares)
+            rows = torch.arange(b, device=questions.device).repeat_interleave(n // b)
+            shares = self.frequent.shares(questions, rows, scene.grids, scene.seen, self.config.trust)
+        return Thought(memory, tuple(weights), self.kind_of_question(asked), shares)
 
     def answering(self, thought: Thought) -> Answering:
         """How the questions that were thought about can be answered."""

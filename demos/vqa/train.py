@@ -38,7 +38,8 @@ from demos.vqa.model import VQA, VQAConfig
 from demos.vqa.text import normalise, normalise_answer
 from demos.vqa.train_frequent import (
     CONFIG,
-    VIEWS,
+    WholeStemMaps,
+    adapted,
     answer_classes,
     class_accuracy,
     class_loader,
@@ -126,9 +127,9 @@ def start_from_captioner(model: VQA, tokenizer: PreTrainedTokenizerFast, caption
                 model.detector_word[token] = known[word]
 
 
-def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: VQA) -> None:
+def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: VQA, eight_bits: bool = False) -> None:
     """A checkpoint in `folder`/best, ready to ship or to continue from."""
-    model.save_pretrained(folder / "best")
+    model.save_pretrained(folder / "best", eight_bits=eight_bits)
     tokenizer.save_pretrained(folder / "best")
 
 
@@ -160,18 +161,16 @@ def teach_classes(
     model = with_classes(model, answer_classes(questions, tokenizer, options.least))
     settings = {k: v for k in ("wording", "test_size") if (v := getattr(options, k)) is not None}
     model.config = replace(model.config, **settings)
-    stem_map = FreshStemMaps(model.config.encoder)
-    trained = [see(model, tokenizer, found["train"], partial(stem_map, mirrored=False)) for found in thinned * VIEWS]
-    dev = [
-        see(model, tokenizer, found["dev"], one.look("dev", model, options.cache))
-        for found, one in zip(thinned, sets, strict=True)
-    ]
-    loader = class_loader(trained, options.repeats * VIEWS, options.blind)
-    evaluate = partial(class_accuracy, dev=dev)
+    views = [WholeStemMaps(model), partial(FreshStemMaps(model.config.encoder, model.config.test_size), mirrored=False)]
+    trained = [see(model, tokenizer, found["train"], view) for view in views for found in thinned]
+    dev = [see(model, tokenizer, found["dev"], views[0]) for found in thinned]
+    model.frequent.adapt(torch.stack([photo.places for found in trained for photo in found][:: len(trained)]))
+    loader = class_loader(adapted(model.frequent, trained), options.repeats * len(views), options.blind)
+    evaluate = partial(class_accuracy, dev=adapted(model.frequent, dev))
 
     def keep(classifier: FrequentAnswers) -> None:
         model.frequent.load_state_dict(classifier.state_dict())  # another object where weights are averaged
-        save(tokenizer, options.out, model)
+        save(tokenizer, options.out, model, eight_bits=True)
 
     train(model.frequent, loader, class_loss, config, options.out, evaluate, keep, resume=options.resume)
 
@@ -196,8 +195,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--start", type=Path, help="VQA checkpoint to continue from (default: the captioner's parts)")
     help_text = (
-        "leave --start as it is and give it classes for frequent answers (12 epochs, learning rate 2e-3, float32, "
-        "512 questions a batch: --batch-size, --per-photo and --precision do not count)"
+        "leave --start as it is and give it classes for frequent answers (4 epochs, learning rate 5e-3, float32, "
+        "24 photos a batch: --batch-size, --per-photo and --precision do not count)"
     )
     parser.add_argument("--only-classes", action="store_true", help=help_text)
     parser.add_argument("--least", type=float, default=3, help="--only-classes: times that an answer has to be given")

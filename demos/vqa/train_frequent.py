@@ -1,13 +1,14 @@
 """The last stage of the VQA recipe: classes for frequent answers, beside a network that stays as it is.
 
-What the network's hops see for each training question never changes then, so it is computed once, with the photo and
-without it, and the classifier learns from that within minutes.
+What the CNN sees on each training photo never changes then, so it is computed once, and the classifier learns from that
+within minutes.
 """
 
 import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,68 +17,92 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from core.encoders import shared_encoder
+from core.media import load_image
+from core.precision import inference_dtype
 from core.text import UNK, pad
 from core.training import Loss, TrainingConfig
 from demos.vqa.data import WORD_DROPOUT, Question
-from demos.vqa.evaluate import Look, think_about
+from demos.vqa.evaluate import Look
 from demos.vqa.frequent import FrequentAnswers, Tokens, frequent_answers
 from demos.vqa.model import VQA
 from demos.vqa.text import normalise, normalise_answer, training_ids
 
 GENERATED_WEIGHT = 0.25  # of the answer to a generated question, when frequent answers are chosen: they are so many
 MADE = 4  # generated questions a photo
-VIEWS = 2  # random views of each training photo that are seen
-CONFIG = TrainingConfig(epochs=12, learning_rate=2e-3, schedule="linear", warmup_steps=1, weight_decay=0.2, patience=12)
+DETECTOR_WEIGHT = 0.1  # of the detectors' loss, a sum over all answers
+BATCH = 24  # photos
+CONFIG = TrainingConfig(
+    epochs=4, learning_rate=5e-3, schedule="linear", warmup_steps=50, weight_decay=0.05, clip_norm=2.0, patience=99
+)
 
 
 @dataclass(frozen=True)
-class SeenQuestions:
-    """N questions, what the network sees for each, and the class of the answer."""
+class SeenPhoto:
+    """What there is to see on a photo, and the questions about it with the classes of their answers."""
 
+    places: Tensor  # (P, D) float16
     questions: list[list[int]]
-    seeing: Tensor  # (N, hops * W) float16
-    blind: Tensor  # the same without the photo
-    classes: Tensor  # (N,)
-
-    def __len__(self) -> int:
-        return len(self.questions)
+    classes: list[int]
 
 
 class _Examples(Dataset):
-    """Item n: (question, what was seen, class), of all sets one after the other; each comes `repeats` times.
+    """Item n: a photo of all sets one after the other; those of set n come `repeats[n]` times."""
 
-    `blind` is the share of the questions that are learnt without the photo.
-    """
-
-    def __init__(self, sets: Sequence[SeenQuestions], repeats: Sequence[int], blind: float):
-        self.sets, self.blind = sets, blind
-        self.places = [(s, n) for s, times in enumerate(repeats) for _ in range(times) for n in range(len(sets[s]))]
+    def __init__(self, sets: Sequence[Sequence[SeenPhoto]], repeats: Sequence[int]):
+        self.photos = [photo for found, times in zip(sets, repeats, strict=True) for photo in [*found] * times]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[list[int], Tensor, Tensor]:
-        number, row = self.places[index]
-        chosen = self.sets[number]
-        seen = chosen.blind if torch.rand(()) < self.blind else chosen.seeing
-        return chosen.questions[row], seen[row], chosen.classes[row]
+    def __getitem__(self, index: int) -> SeenPhoto:
+        return self.photos[index]
 
 
-def _collate(items: list[tuple[list[int], Tensor, Tensor]]) -> dict[str, Tensor]:
-    questions, seen, classes = zip(*items, strict=True)
-    tokens = pad(questions)
-    hidden = torch.rand(tokens.shape) < WORD_DROPOUT
+def collate(photos: Sequence[SeenPhoto], blind: float = 0.0, hide: float = 0.0) -> dict[str, Tensor]:
+    """places (B, P, D), seen (B,), questions (N, T), the photo of each (N,) and its class (N,).
+
+    `blind` is the share of the photos that are kept from the classifier, `hide` that of the words that become <unk>.
+    """
+    tokens = pad([question for photo in photos for question in photo.questions])
+    hidden = torch.rand(tokens.shape) < hide
     return {
+        "places": torch.stack([photo.places for photo in photos]).float(),
+        "seen": (torch.rand(len(photos)) >= blind).float(),
         "questions": tokens.masked_fill(hidden & (tokens > UNK), UNK),
-        "seen": torch.stack([vector.float() for vector in seen]),
-        "classes": torch.stack(classes),
+        "rows": torch.tensor([n for n, photo in enumerate(photos) for _ in photo.questions]),
+        "classes": torch.tensor([number for photo in photos for number in photo.classes]),
     }
 
 
 def class_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
-    """Label-smoothed cross-entropy of the classes."""
-    logits = model(batch["questions"], batch["seen"]).float()
-    return Loss(nn.functional.cross_entropy(logits, batch["classes"], label_smoothing=0.1))
+    """Label-smoothed cross-entropy of each glance's classes, and of its detector: the photo shows what was answered
+    about it and nothing else."""
+    rows, classes, seen = batch["rows"], batch["classes"], batch["seen"]
+    found = model(batch["questions"], rows, batch["places"], seen)
+    answered = classes < found[0][1].size(1)
+    shown = torch.zeros_like(found[0][1])
+    shown[rows[answered], classes[answered]] = 1.0
+    named = sum(nn.functional.cross_entropy(logits, classes, label_smoothing=0.1) for logits, _ in found)
+    detected = sum(
+        nn.functional.binary_cross_entropy_with_logits(there, shown, seen.unsqueeze(1), reduction="sum")
+        for _, there in found
+    ) / len(seen)
+    return Loss(named + DETECTOR_WEIGHT * detected, {"named": named.item(), "detected": detected.item()})
+
+
+class WholeStemMaps:
+    """Stem maps of photo files as a visitor's are."""
+
+    def __init__(self, model: VQA):
+        self.model, self.encoder = model, shared_encoder(model.config.encoder, inference_dtype())
+
+    @torch.inference_mode()
+    def __call__(self, path: Path) -> Tensor:
+        """(C, h, w) float32"""
+        config = self.model.config
+        pixels = self.encoder.preprocess([load_image(path)], config.photo_size, config.test_size)
+        return self.encoder.stem(pixels)[0].float()
 
 
 def answer_classes(
@@ -118,42 +143,47 @@ def with_classes(model: VQA, classes: tuple[Tokens, ...]) -> VQA:
 
 @torch.inference_mode()
 def see(
-    model: VQA,
-    tokenizer: PreTrainedTokenizerFast,
-    questions: Sequence[Question],
-    look: Look,
-) -> SeenQuestions:
-    """What the network sees for each question that has a word and an answer in the vocabulary."""
+    model: VQA, tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], look: Look, batch_size: int = 16
+) -> list[SeenPhoto]:
+    """The grid features of each photo and its questions, those that have a word in the vocabulary."""
     model.eval()
-    ordered = sorted(questions, key=lambda q: q.photo)
-    tokens = training_ids(tokenizer, [normalise(q.question) for q in ordered])
-    answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in ordered])
-    rest = len(model.class_of)
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
-    kept = [n for n, question in enumerate(tokens) if question]
-    for start in tqdm(range(0, len(kept), 96), desc="what is seen", unit="batch"):
-        batch = kept[start : start + 96]
-        photos, asked = [ordered[n].photo for n in batch], [tokens[n] for n in batch]
-        for parts, blind in zip(found, (False, True), strict=True):
-            parts.append(think_about(model, look, photos, asked, blind).glimpses.half())
-    classes = torch.tensor([model.class_of.get(tuple(answers[n]), rest) for n in kept])
-    return SeenQuestions([tokens[n] for n in kept], torch.cat(found[0]), torch.cat(found[1]), classes)
+    tokens = training_ids(tokenizer, [normalise(q.question) for q in questions])
+    answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in questions])
+    by_photo: dict[Path, list[tuple[list[int], int]]] = defaultdict(list)
+    for q, asked, answer in zip(questions, tokens, answers, strict=True):
+        if asked:
+            by_photo[q.photo].append((asked, model.class_of.get(tuple(answer), len(model.class_of))))
+    photos, found = sorted(by_photo), []
+    for start in tqdm(range(0, len(photos), batch_size), desc="what is seen", unit="batch"):
+        paths = photos[start : start + batch_size]
+        grids = model.grid(torch.stack([look(path) for path in paths])).half()
+        asked = [map(list, zip(*by_photo[path], strict=True)) for path in paths]
+        found += [SeenPhoto(grid, *each) for grid, each in zip(grids, asked, strict=True)]
+    return found
+
+
+def adapted(classifier: FrequentAnswers, sets: Sequence[Sequence[SeenPhoto]]) -> list[list[SeenPhoto]]:
+    """The photos with the features that the classifier sees in place of the grid features."""
+    with torch.no_grad():
+        return [[replace(photo, places=classifier.features(photo.places).half()) for photo in found] for found in sets]
 
 
 @torch.inference_mode()
-def class_accuracy(classifier: FrequentAnswers, dev: Sequence[SeenQuestions]) -> dict[str, float]:
+def class_accuracy(classifier: FrequentAnswers, dev: Sequence[Sequence[SeenPhoto]]) -> dict[str, float]:
     """Of the dev questions whose answer has a class, the share for which it is the likeliest, in percent."""
     classifier.eval()
-    rest = classifier.classes.out_features - 1
     hits: list[Tensor] = []
-    for one in dev:
-        for start in range(0, len(one), 512):
-            rows = slice(start, start + 512)
-            best = classifier(pad(one.questions[rows]), one.seeing[rows].float())[:, :-1].argmax(1)
-            hits.append((best == one.classes[rows])[one.classes[rows] != rest])
+    for found in dev:
+        for start in range(0, len(found), BATCH):
+            batch = collate(found[start : start + BATCH])
+            said = classifier(batch["questions"], batch["rows"], batch["places"], batch["seen"])
+            best = sum(logits.softmax(1) for logits, _ in said)[:, :-1].argmax(1)
+            hits.append((best == batch["classes"])[batch["classes"] < said[0][1].size(1)])
     return {"accuracy": 100 * torch.cat(hits).float().mean().item()}
 
 
-def class_loader(sets: Sequence[SeenQuestions], repeats: Sequence[int], blind: float) -> DataLoader:
-    """Batches of 512 questions of all sets; those of set n come `repeats[n]` times an epoch."""
-    return DataLoader(_Examples(sets, repeats, blind), 512, shuffle=True, drop_last=True, collate_fn=_collate)
+def class_loader(sets: Sequence[Sequence[SeenPhoto]], repeats: Sequence[int], blind: float) -> DataLoader:
+    """Batches of photos of all sets; those of set n come `repeats[n]` times an epoch."""
+    examples = _Examples(sets, repeats)
+    gather = partial(collate, blind=blind, hide=WORD_DROPOUT)
+    return DataLoader(examples, min(BATCH, len(examples)), shuffle=True, drop_last=True, collate_fn=gather)

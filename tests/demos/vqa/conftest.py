@@ -75,6 +75,7 @@ def network(tokenizer) -> VQA:
     config = VQAConfig(size, "efficientnet_lite0", decoder=decoder, detected_words=8, frequent=classes, dropout=0.1)
     model = VQA(config)
     model.detector_word[-8:] = torch.arange(8)
+    model.frequent.adapt(torch.randn(20, 49, 1280))
     return model
 
 

@@ -10,13 +10,22 @@ from core.text import EOS
 from demos.vqa.data import Question
 from demos.vqa.frequent import (
     BUCKETS,
+    FEATURES,
     Answering,
     FrequentAnswers,
     frequent_answers,
     score_answers,
     words_and_pairs,
 )
-from demos.vqa.train_frequent import answer_classes, with_classes
+from demos.vqa.train_frequent import (
+    SeenPhoto,
+    adapted,
+    answer_classes,
+    class_accuracy,
+    class_loss,
+    collate,
+    with_classes,
+)
 
 
 @pytest.fixture
@@ -26,6 +35,14 @@ def answering(network) -> Answering:
     photos = torch.randn(2, 49, 1280, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return network.answering(network.think(network.look(photos), torch.tensor([[5, 6, 7], [8, 9, 0]])))
+
+
+def committee() -> FrequentAnswers:
+    """Untrained, of photos with four places of eight features, for three answers."""
+    torch.manual_seed(1)
+    classifier = FrequentAnswers(8, 4, 3, glances=2).eval()
+    classifier.adapt(torch.randn(100, 4, 8))
+    return classifier
 
 
 def decoder_score(answering: Answering, row: int, answer: tuple[int, ...]) -> torch.Tensor:
@@ -46,15 +63,76 @@ def test_words_and_pairs_do_not_depend_on_the_padding():
 
 
 def test_the_shares_add_up_to_one_and_classes_get_no_more_than_the_trust():
-    torch.manual_seed(1)
-    classifier = FrequentAnswers(8, 3).eval()
-    shares = classifier.shares(torch.tensor([[5, 6], [7, 0]]), torch.randn(2, 8), trust=0.4).exp()
-    torch.testing.assert_close(shares.sum(1), torch.ones(2))
-    assert (shares[:, :-1].sum(1) < 0.4).all()
+    classifier, questions, rows = committee(), torch.tensor([[5, 6], [7, 0]]), torch.tensor([0, 0])
+    grids, seen = torch.randn(1, 4, 8), torch.ones(1)
     with torch.no_grad():
-        classifier.classes.bias[-1] = 50.0  # sure that it is none of them
-    sure = classifier.shares(torch.tensor([[5, 6]]), torch.randn(1, 8), trust=0.4).exp()
+        shares = classifier.shares(questions, rows, grids, seen, trust=0.4).exp()
+        torch.testing.assert_close(shares.sum(1), torch.ones(2))
+        assert (shares[:, :-1].sum(1) < 0.4).all()
+        for glance in classifier.glances:
+            glance.classes.bias[-1] = 50.0  # sure that it is none of them
+        sure = classifier.shares(questions, rows, grids, seen, trust=0.4).exp()
     assert sure[0, -1].item() == pytest.approx(1.0)
+
+
+@torch.no_grad()
+def test_each_question_is_answered_from_its_own_photo_whatever_is_beside_it():
+    classifier, grids, seen = committee(), torch.randn(3, 4, 8), torch.tensor([1.0, 1.0, 0.0])
+    questions, rows = torch.tensor([[5, 6], [7, 0], [8, 9], [5, 6]]), torch.tensor([0, 0, 1, 2])
+    together = classifier.shares(questions, rows, grids, seen, trust=0.5)
+    for n, row in enumerate(rows):
+        question = questions[n : n + 1, : int((questions[n] != 0).sum())]
+        alone = classifier.shares(question, torch.tensor([0]), grids[row : row + 1], seen[row : row + 1], trust=0.5)
+        torch.testing.assert_close(alone[0], together[n], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_without_the_photo_it_does_not_matter_which_one_it_is():
+    classifier, question, row = committee(), torch.tensor([[5, 6]]), torch.tensor([0])
+    with_photo, without = (
+        [classifier.shares(question, row, grid, torch.full((1,), seen), trust=0.5) for grid in torch.randn(2, 1, 4, 8)]
+        for seen in (1.0, 0.0)
+    )
+    torch.testing.assert_close(*without)
+    assert (with_photo[0] - with_photo[1]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_the_features_are_uncorrelated_and_of_one_scale_or_less():
+    torch.manual_seed(1)
+    grids = torch.randn(200, 4, 8) @ torch.randn(8, 8)
+    classifier = FrequentAnswers(8, 4, 3, glances=1)
+    classifier.adapt(grids)
+    features = classifier.features(grids).flatten(0, 1)
+    assert features.shape == (800, FEATURES)
+    assert features[:, 8:].eq(0).all()
+    covariance = features[:, :8].T.cov()
+    assert (covariance - covariance.diag().diag()).abs().max() < 1e-3
+    assert covariance.diag().max() < 1
+
+
+def test_detectors_find_out_which_place_shows_an_answer():
+    """Each photo shows one of three things at one place, among noise; nobody says where."""
+    torch.manual_seed(2)
+    things, photos = torch.eye(3, 8) * 6, []
+    for n in range(60):
+        grid = torch.randn(4, 8)
+        grid[torch.randint(4, ())] += things[n % 3]
+        photos.append(SeenPhoto(grid, [[5, 6]], [n % 3]))
+    classifier = FrequentAnswers(8, 4, 3, glances=1)
+    classifier.adapt(torch.stack([photo.places for photo in photos]))
+    (photos,) = adapted(classifier, [photos])
+    optimizer = torch.optim.AdamW(classifier.parameters(), 5e-3)
+    classifier.train()
+    for _ in range(60):
+        optimizer.zero_grad()
+        class_loss(classifier, collate(photos), None).value.backward()
+        optimizer.step()
+    assert class_accuracy(classifier, [photos])["accuracy"] > 95
+    glance = classifier.glances[0]
+    with torch.no_grad():
+        there = glance(torch.tensor([[5, 6]]), torch.tensor([0]), collate(photos[:1])["places"], torch.ones(1))[1]
+    assert there[0].argmax() == 0
 
 
 def test_the_decoder_s_scores_are_log_probabilities(answering):
