@@ -178,9 +178,9 @@ def teach_classes(
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
-the shipped checkpoint, in two stages (its vocabulary was then cut, as its card says):
+the shipped checkpoint, in two stages (its vocabulary was cut in between, as its card says):
   python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 50 --out runs/vqa
-  python -m demos.vqa train --data coco daquar --repeats 1 4 --start runs/vqa/best --only-classes --wording 0.75
+  python -m demos.vqa train --data coco daquar --repeats 1 2 --start runs/vqa/best --only-classes --wording 0.75
       --test-size 288 --out runs/vqa2
 """
 _CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
