@@ -42,7 +42,7 @@ class LipreaderConfig:
     dropout: float = 0.3
     mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
     moved: int = 0  # pixels; and of what the clip says once it is moved up and down by so many
-    others: int = 0  # and of what so many other networks of this shape say
+    others: int = 0  # and of what so many other networks of this shape say, which see no moved clips
     insertion_penalty: float = 0.0  # ctc: off the log-probability of each word in the search
 
 
@@ -125,21 +125,25 @@ class Lipreader(nn.Module, Checkpoint):
         self.drop = nn.Dropout(config.dropout)
         self.attention = nn.Linear(self.stack.output_size, 1) if config.readout == "clip" else None
         self.classes = nn.Linear(self.stack.output_size, len(config.vocabulary))
-        self.others = nn.ModuleList(Lipreader(replace(config, others=0)) for _ in range(config.others))
+        self.others = nn.ModuleList(Lipreader(replace(config, others=0, moved=0)) for _ in range(config.others))
 
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
-        views = [clips] if self.training else self._views(clips)
-        seen, seen_lengths = torch.cat(views), lengths.repeat(len(views))
-        readings = [member.read(member.watch(seen, seen_lengths), seen_lengths) for member in (self, *self.others)]
-        means = (torch.stack(parts).mean(0) for parts in zip(*readings, strict=True))
-        return LipReading(*(mean.unflatten(0, (len(views), -1)).mean(0) for mean in means))
+        readings = [member._answer(clips, lengths) for member in (self, *self.others)]
+        return LipReading(*(torch.stack(parts).mean(0) for parts in zip(*readings, strict=True)))
 
     def for_inference(self) -> "Lipreader":
         """The same answers, faster: each batch norm becomes part of the convolution before it. Not to be saved."""
         for member in (self, *self.others):
             fold_batch_norm(member.encoder.convolutions)
         return self
+
+    def _answer(self, clips: Tensor, lengths: Tensor) -> LipReading:
+        """The mean of what this one network makes of each view."""
+        views = [clips] if self.training else self._views(clips)
+        seen, seen_lengths = torch.cat(views), lengths.repeat(len(views))
+        reading = self.read(self.watch(seen, seen_lengths), seen_lengths)
+        return LipReading(*(part.unflatten(0, (len(views), -1)).mean(0) for part in reading))
 
     def _views(self, clips: Tensor) -> list[Tensor]:
         """The clips, and as they might also have been cut out: no crop is quite like those of the training."""
@@ -170,10 +174,12 @@ class Lipreader(nn.Module, Checkpoint):
 def together(members: Sequence[Lipreader]) -> Lipreader:
     """One network that answers with the mean of the members', which have the same config and no others yet.
 
+    Only the first one goes on to see moved clips, if it does: each view takes as long as one more network.
+
     Raises ModelError where they differ.
     """
     first = members[0].config
-    if first.others or any(member.config != first for member in members):
+    if first.others or any(replace(member.config, moved=first.moved) != first for member in members):
         raise ModelError("A committee needs single networks of one and the same config.")
     joined = Lipreader(replace(first, others=len(members) - 1))
     prefixes = ["", *(f"others.{number}." for number in range(len(members) - 1))]

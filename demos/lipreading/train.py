@@ -251,8 +251,7 @@ the shipped checkpoints (--cache runs/crops with each keeps the crops):
   python -m demos.lipreading train grid --data grid --gaps 1 --epochs 52 --seed 11 --out runs/grid3
   python -m demos.lipreading train grid --data grid --start runs/grid3/best --epochs 12 --learning-rate 1e-3 --seed 21 \
       --out runs/grid4
-  python -m demos.lipreading train average --start runs/grid4/best --moved 2 --out runs/grid4-moved
-  python -m demos.lipreading train together --start runs/grid-moved/best runs/grid4-moved/best --out runs/grid-committee
+  python -m demos.lipreading train together --start runs/grid-moved/best runs/grid4/best --out runs/grid-committee
   python -m demos.lipreading train animated --out runs/animated
   python -m demos.lipreading train animated --start runs/animated/best --epochs 7 --learning-rate 1.5e-3 --seed 2 \
       --out runs/animated2

@@ -85,6 +85,16 @@ def test_a_committee_says_the_mean_of_its_members_and_survives_saving(tmp_path):
     assert torch.equal(Lipreader.from_pretrained(tmp_path)(clips, lengths).logits, committee(clips, lengths).logits)
 
 
+def test_only_the_first_of_a_committee_sees_moved_clips():
+    torch.manual_seed(4)
+    first, second = model(moved=1).eval(), model().eval()
+    clips, lengths = pad_clips([torch.randn(6, 12, 20)])
+    with torch.no_grad():
+        together_ = together([first, second])(clips, lengths).logits
+        apart = torch.stack([first(clips, lengths).logits, second(clips, lengths).logits]).mean(0)
+    torch.testing.assert_close(together_, apart)
+
+
 def test_a_committee_of_networks_that_differ_is_refused():
     for members in ([model("clip"), model("ctc")], [together([model("clip")] * 2)] * 2):
         with pytest.raises(ModelError, match="config"):
