@@ -10,15 +10,16 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import jiwer
 import torch
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from core.checkpoint import checkpoint_folder
-from core.ctc import greedy_decode
+from core.ctc import BLANK, greedy_decode
 from core.errors import InputError
 from core.metrics import cer, wer
 from demos.lipreading.data import Clip, clip_names, draw_clips, read_alignment, read_miracl
@@ -31,11 +32,11 @@ from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, dec
 
 def read_clips(model: Lipreader, clips: Sequence[Clip], batch_size: int = 16) -> list[LipReading]:
     """One LipReading per clip, each without a batch dimension and without padding."""
-    found = []
+    found, device = [], next(model.parameters()).device
     for start in range(0, len(clips), batch_size):
         part = clips[start : start + batch_size]
         batch, lengths = pad_clips([torch.from_numpy(clip.frames) for clip in part])
-        logits, frames, attention = model(normalise(batch, lengths), lengths)
+        logits, frames, attention = (x.cpu() for x in model(normalise(batch, lengths).to(device), lengths))
         for i, n in enumerate(lengths.tolist()):
             own = logits[i, :n] if model.config.readout == "ctc" else logits[i]
             found.append(LipReading(own.float(), frames[i, :n].float(), attention[i, :n].float()))
@@ -43,7 +44,10 @@ def read_clips(model: Lipreader, clips: Sequence[Clip], batch_size: int = 16) ->
 
 
 def dev_scores(model: Lipreader, clips: Sequence[Clip]) -> dict[str, float]:
-    """The first figure decides: accuracy of words and phrases, or 1 - WER of sentences (greedy)."""
+    """The first figure decides: accuracy of words and phrases, or the mean log-probability of the right sentence.
+
+    A few hundred dev words are right or wrong by chance; how sure of them the network is says more.
+    """
     with torch.inference_mode():
         readings = read_clips(model, clips)
     vocabulary = model.config.vocabulary
@@ -53,7 +57,18 @@ def dev_scores(model: Lipreader, clips: Sequence[Clip]) -> dict[str, float]:
     references = [" ".join(clip.words) for clip in clips]
     spoken = torch.cat([_spoken(clip, vocabulary) for clip in clips])
     right = torch.cat([r.frames.argmax(1) for r in readings]) == spoken
-    return {"1 - wer": 1 - wer(texts, references), "frames": right[spoken > 0].float().mean().item()}
+    return {
+        "logprob": mean(_logprob(r.logits, clip.words, vocabulary) for r, clip in zip(readings, clips, strict=True)),
+        "1 - wer": 1 - wer(texts, references),
+        "frames": right[spoken > 0].float().mean().item(),
+    }
+
+
+def _logprob(logits: torch.Tensor, said: Sequence[str], vocabulary: Sequence[str]) -> float:
+    """What CTC gives the sentence, from (T, C); -inf where it has more words than there are frames."""
+    words = torch.tensor([vocabulary.index(word) for word in said])
+    logprobs = logits.log_softmax(1)
+    return -F.ctc_loss(logprobs, words, (len(logprobs),), (len(words),), BLANK, reduction="sum").item()
 
 
 def _spoken(clip: Clip, vocabulary: Sequence[str]) -> torch.Tensor:
@@ -83,19 +98,23 @@ def class_scores(readings: Sequence[LipReading], clips: Sequence[Clip], vocabula
 
 
 def evaluate_grid(predictor: LipreadingPredictor, root: Path, split: str) -> list[dict[str, Any]]:
-    """GRID from the video files, by the app's own way: one entry without the grammar, one with it."""
-    references, texts, times = [], {False: [], True: []}, []
+    """GRID from the video files, by the app's own way: one entry without the grammar, one with it.
+
+    "logprob" is the mean log-probability of the right sentence, without the grammar.
+    """
+    references, texts, times, sure = [], {False: [], True: []}, [], []
     for name in tqdm(clip_names(root, split), desc="clips"):
         words, _ = read_alignment(root / "align" / "s1" / f"{name}.align", 75)
         references.append(" ".join(words))
         result = predictor(root / "s1" / f"{name}.mp4", LipreadingOptions("grid"))
         times.append(result.seconds)
+        sure.append(_logprob(torch.from_numpy(result.logits), words, result.vocabulary))
         texts[False].append(result.text)
         texts[True].append(with_grammar(predictor, result))
     entries = []
     for grammar, found in texts.items():
         entry = {"data": "GRID s1", "split": split, "grammar": grammar, **sentence_scores(found, references)}
-        entries.append(entry | {"seconds_p50": round(median(times), 3)})
+        entries.append(entry | {"logprob": round(mean(sure), 3), "seconds_p50": round(median(times), 3)})
     return entries
 
 

@@ -34,6 +34,7 @@ class LipreaderConfig:
     fps: float = 25.0  # frames a second
     frame_stack: int = 5  # frames that the CNN sees at once, an odd number
     channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each of which halves the picture
+    depth: int = 1  # convolutions of each size: more follow the one that halves the picture
     imagenet: str = ""  # instead of these: the early blocks of an encoder of core.encoders, which sees 3 frames
     frame_features: int = 256
     cell: str = "gru"
@@ -43,6 +44,8 @@ class LipreaderConfig:
     mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
     moved: int = 0  # pixels; and of what the clip says once it is moved up and down by so many
     others: int = 0  # and of what so many other networks of this shape say, which see no moved clips
+    depths: tuple[int, ...] = ()  # `depth` of each of them; empty: the same
+    temperature: float = 1.0  # of the softmax: below 1 for networks that are less sure than they might be
     insertion_penalty: float = 0.0  # ctc: off the log-probability of each word in the search
 
 
@@ -95,6 +98,8 @@ def _small_cnn(config: LipreaderConfig) -> nn.Module:
             nn.BatchNorm2d(channels),
             nn.ReLU(),
         ]
+        for _ in range(config.depth - 1):
+            layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
         before = channels
     return nn.Sequential(*layers)
 
@@ -125,12 +130,15 @@ class Lipreader(nn.Module, Checkpoint):
         self.drop = nn.Dropout(config.dropout)
         self.attention = nn.Linear(self.stack.output_size, 1) if config.readout == "clip" else None
         self.classes = nn.Linear(self.stack.output_size, len(config.vocabulary))
-        self.others = nn.ModuleList(Lipreader(replace(config, others=0, moved=0)) for _ in range(config.others))
+        single = replace(config, others=0, depths=(), moved=0)
+        depths = config.depths or (config.depth,) * config.others
+        self.others = nn.ModuleList(Lipreader(replace(single, depth=depth)) for depth in depths)
 
     def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
         """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
         readings = [member._answer(clips, lengths) for member in (self, *self.others)]
-        return LipReading(*(torch.stack(parts).mean(0) for parts in zip(*readings, strict=True)))
+        logits, frames, attention = (torch.stack(parts).mean(0) for parts in zip(*readings, strict=True))
+        return LipReading(logits / self.config.temperature, frames / self.config.temperature, attention)
 
     def for_inference(self) -> "Lipreader":
         """The same answers, faster: each batch norm becomes part of the convolution before it. Not to be saved."""
@@ -172,16 +180,17 @@ class Lipreader(nn.Module, Checkpoint):
 
 @torch.no_grad()
 def together(members: Sequence[Lipreader]) -> Lipreader:
-    """One network that answers with the mean of the members', which have the same config and no others yet.
+    """One network that answers with the mean of the members', which have the same config but for the depth of their
+    CNNs, and no others yet.
 
     Only the first one goes on to see moved clips, if it does: each view takes as long as one more network.
 
     Raises ModelError where they differ.
     """
-    first = members[0].config
-    if first.others or any(replace(member.config, moved=first.moved) != first for member in members):
+    first, *others = (member.config for member in members)
+    if first.others or any(replace(other, moved=first.moved, depth=first.depth) != first for other in others):
         raise ModelError("A committee needs single networks of one and the same config.")
-    joined = Lipreader(replace(first, others=len(members) - 1))
+    joined = Lipreader(replace(first, others=len(others), depths=tuple(other.depth for other in others)))
     prefixes = ["", *(f"others.{number}." for number in range(len(members) - 1))]
     states = [(prefix, member.state_dict()) for prefix, member in zip(prefixes, members, strict=True)]
     joined.load_state_dict({prefix + name: tensor for prefix, state in states for name, tensor in state.items()})

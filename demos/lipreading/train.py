@@ -11,81 +11,24 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from core.ctc import BLANK
 from core.errors import InputError
 from core.training import Loss, TrainingConfig, average_weights, best_precision, train
 from core.video import load_video
-from demos.lipreading.augment import Augmentation, augment
+from demos.lipreading.augment import Augmentation
 from demos.lipreading.data import LESSON_WORDS, WORD_CROP, Clip, Miracl, draw_clips, grid_slots, read_grid, read_miracl
 from demos.lipreading.evaluate import dev_scores
-from demos.lipreading.model import Lipreader, LipreaderConfig, LipReading, normalise, pad_clips, together
+from demos.lipreading.examples import Examples, collate
+from demos.lipreading.model import Lipreader, LipreaderConfig, LipReading, normalise, together
 from demos.lipreading.mouth import crop_mouth, find_face
 from demos.lipreading.sound import read_sound
 
 # --- what a network is taught ------------------------------------------------------------------------------------
-
-
-class Examples(Dataset):
-    """Clips, each augmented anew whenever it is asked for."""
-
-    def __init__(self, clips: Sequence[Clip], vocabulary: Sequence[str], how: Augmentation):
-        self.clips, self.how = clips, how
-        self.ids = {word: number for number, word in enumerate(vocabulary)}
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(T, H, W) grey values, (T,) what is said at every frame, (N,) what is said in all, (T, S) what is heard."""
-        clip = self.clips[index]
-        if self.how.splice and torch.rand(()).item() < self.how.splice:
-            clip = splice(clip, self.clips[int(torch.randint(len(self.clips), ()))])
-        words = torch.tensor([self.ids[word] for word in clip.words])
-        frames, source = augment(torch.from_numpy(clip.frames), self.how)
-        spoken = torch.full((len(clip.frames),), BLANK)
-        for word, (first, end) in zip(words, clip.spans, strict=bool(clip.spans)):  # MIRACL-VC1 has no spans
-            spoken[first:end] = word
-        sound = clip.sound if clip.sound is not None else np.zeros((len(clip.frames), 0), np.float32)
-        return frames, spoken[source], words, torch.from_numpy(sound).float()[source]
-
-
-def splice(clip: Clip, other: Clip) -> Clip:
-    """One that begins as `clip` and goes on, from one of its words, as `other`; `clip` itself where they do not fit.
-
-    A few hundred sentences are soon known by heart; then a word is guessed from those around it instead of seen.
-    """
-    shared = min(len(clip.spans), len(other.spans))
-    if shared < 2 or clip.speaker != other.speaker:
-        return clip
-    place = int(torch.randint(1, shared, ()))
-    cut, begin = clip.spans[place][0], other.spans[place][0]
-    return replace(
-        clip,
-        frames=np.concatenate([clip.frames[:cut], other.frames[begin:]]),
-        sound=np.concatenate([clip.sound[:cut], other.sound[begin:]]) if clip.sound is not None else None,
-        words=(*clip.words[:place], *other.words[place:]),
-        spans=(*clip.spans[:place], *((a + cut - begin, b + cut - begin) for a, b in other.spans[place:])),
-    )
-
-
-def collate(items: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
-    """Frames normalised and padded; what is said at padding is -100, which losses leave out."""
-    frames, spoken, words, sound = zip(*items, strict=True)
-    clips, lengths = pad_clips(list(frames))
-    return {
-        "clips": normalise(clips, lengths),
-        "lengths": lengths,
-        "spoken": nn.utils.rnn.pad_sequence(spoken, batch_first=True, padding_value=-100),
-        "words": torch.cat(words),
-        "word_counts": torch.tensor([len(each) for each in words]),
-        "sound": nn.utils.rnn.pad_sequence(sound, batch_first=True),
-    }
 
 
 class Apprentice(nn.Module):
@@ -97,8 +40,8 @@ class Apprentice(nn.Module):
         self.sound = nn.Linear(reader.stack.output_size, sound_features) if sound_features else None
 
     def forward(self, clips: Tensor, lengths: Tensor) -> tuple[LipReading, Tensor | None]:
-        """As Lipreader.forward of a single network; and (B, T, S), what would be heard."""
-        outputs = self.reader.watch(clips, lengths)
+        """As Lipreader.forward of a single network, but from grey values 0..255; and (B, T, S), what would be heard."""
+        outputs = self.reader.watch(normalise(clips, lengths), lengths)
         return self.reader.read(outputs, lengths), self.sound(outputs) if self.sound else None
 
 
@@ -136,10 +79,17 @@ def sentence_loss(
 def teach(
     model: Lipreader, clips: Sequence[Clip], evaluate: Callable | None, config: TrainingConfig, folder: Path,
     batch_size: int, how: Augmentation, resume: bool = False, weights: Mapping[str, float] | None = None,
+    workers: int = 0,
 ) -> list[dict]:  # fmt: skip
-    """Train on clips and keep the best by `evaluate` in folder/best; `weights`: of sentence_loss. Returns the log."""
+    """Train on clips and keep the best by `evaluate` in folder/best; `weights`: of sentence_loss. Returns the log.
+
+    `workers` processes prepare the batches; 0: this one does.
+    """
     examples = Examples(clips, model.config.vocabulary, how)
-    loader = DataLoader(examples, batch_size, shuffle=True, drop_last=len(clips) > batch_size, collate_fn=collate)
+    loader = DataLoader(
+        examples, batch_size, shuffle=True, drop_last=len(clips) > batch_size, collate_fn=collate,
+        num_workers=workers, persistent_workers=workers > 0,
+    )  # fmt: skip
     sound_features = clips[0].sound.shape[1] if clips[0].sound is not None else 0
     loss = clip_loss if model.config.readout == "clip" else partial(sentence_loss, **(weights or {}))
     return train(
@@ -217,15 +167,15 @@ def grid_sound(root: Path, clip: Clip) -> np.ndarray:
 
 
 def finish(
-    folders: Sequence[Path], out: Path, combine: Callable = average_weights, moved: int | None = None,
-    eight_bits: bool = False,
+    folders: Sequence[Path], out: Path, combine: Callable = average_weights, eight_bits: bool = False,
+    **answering: float,
 ) -> None:  # fmt: skip
     """Save what `combine` makes of the checkpoints: one network of their mean weights, or with `together` one that
-    answers with the mean of what they say; `moved` changes how it answers (LipreaderConfig.moved)."""
+    answers with the mean of what they say; `answering` changes how it does (settings of LipreaderConfig)."""
     if not folders:
         raise InputError("The stages `average` and `together` need checkpoints: name them with --start.")
     model = combine([Lipreader.from_pretrained(folder) for folder in folders])
-    finished = Lipreader(model.config if moved is None else replace(model.config, moved=moved))
+    finished = Lipreader(replace(model.config, **answering))
     finished.load_state_dict(model.state_dict())
     finished.save_pretrained(out / "best", eight_bits=eight_bits)
 
@@ -285,14 +235,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--moved", type=int, help="average, together: answer with the mean of clips moved up and down, too, in pixels"
     )
+    help_text = "average, together: softmax temperature of the answers; below 1: surer ones"
+    parser.add_argument("--temperature", type=float, help=help_text)
+    help_text = "average, together: off the log-probability of each word in the search"
+    parser.add_argument("--insertion-penalty", type=float, help=help_text)
     parser.add_argument("--eight-bits", action="store_true", help="average, together: save half as large a file")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--minutes", type=float, help="train for so long, however many epochs that makes")
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--average", type=float, help="decay of the moving average of the weights; 0: none")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches, for a GPU")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--imagenet", default="", help="an encoder of core.encoders instead of the small CNN")
+    parser.add_argument("--depth", type=int, default=1, help="grid: convolutions of each size in the small CNN")
     parser.add_argument("--frame-weight", type=float, default=1.0, help="0: sentences by CTC alone, for a last stage")
     help_text = "grid: 0: learn nothing from the sound of the films (default: %(default)s)"
     parser.add_argument("--sound-weight", type=float, default=0.5, help=help_text)
@@ -306,9 +264,12 @@ def main(options: argparse.Namespace) -> None:
     """Train one network."""
     set_seed(options.seed)
     if options.which in _FINISHING:
-        finish(options.start or [], options.out, _FINISHING[options.which], options.moved, options.eight_bits)
+        names = ("moved", "temperature", "insertion_penalty")
+        answering = {k: v for k in names if (v := getattr(options, k)) is not None}
+        finish(options.start or [], options.out, _FINISHING[options.which], options.eight_bits, **answering)
         return
-    chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
+    names = ("epochs", "minutes", "learning_rate", "average")
+    chosen = {k: v for k in names if (v := getattr(options, k)) is not None}
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIGS[options.which], seed=options.seed, precision=precision, **chosen)
     if options.which != "animated" and not options.data:
@@ -325,7 +286,8 @@ def main(options: argparse.Namespace) -> None:
         clips, dev = (read_grid(options.data, split, grid_crop, options.cache) for split in ("train", "dev"))
         if options.sound_weight:
             clips = [replace(clip, sound=grid_sound(options.data, clip)) for clip in clips]
-        model, how = new_sentence_reader(imagenet=options.imagenet), replace(SENTENCE_AUGMENTATION, gaps=options.gaps)
+        model = new_sentence_reader(imagenet=options.imagenet, depth=options.depth)
+        how = replace(SENTENCE_AUGMENTATION, gaps=options.gaps)
     else:
         clips, dev = (
             draw_clips("train", options.clips, cache=options.cache),
@@ -348,4 +310,5 @@ def main(options: argparse.Namespace) -> None:
         how,
         options.resume,
         {"frame_weight": options.frame_weight, "sound_weight": options.sound_weight},
+        options.workers,
     )

@@ -13,6 +13,7 @@ So any answer that can be written has a probability, and those of all answers ad
 What the wording alone suggests can be taken away, for yes and no: see Answering.without_wording.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,12 +59,22 @@ class Glance(nn.Module):
         (N, classes + 1) logits, the last: none of the classes; (B, classes) logits of each being on the photo"""
         buckets = words_and_pairs(questions)
         question = self.drop(self.words(buckets) / (buckets != BUCKETS).sum(1, keepdim=True).clamp(min=1).sqrt())
-        shown = torch.relu(self.seen(self.drop_seen(places))) * seen.view(-1, 1, 1)
-        there = self.detector(self.drop(shown)).logsumexp(1)
+        shown, there = self._perceive(places, seen)
         gate = torch.sigmoid(self.gate(self.drop(torch.relu(self._look(question, shown + self.place, rows)))))
         logits = self.classes(self.drop(torch.relu(self.asked(question))) * 1.5 * gate)
         evidence = nn.functional.softplus(self.trust_detector(question)) * nn.functional.logsigmoid(there)[rows]
         return logits + nn.functional.pad(evidence, (0, 1)), there
+
+    def _perceive(self, places: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, P, FEATURES), (B,) -> (B, P, H) what each place shows; (B, classes) logits of each being on the photo.
+
+        A photo that is not `seen` shows nothing, 0, everywhere. No time is lost on it.
+        """
+        rows = seen.nonzero()[:, 0]
+        found = torch.relu(self.seen(self.drop_seen(places[rows])))
+        shown = found.new_zeros(*places.shape[:2], found.size(2)).index_copy(0, rows, found)
+        nowhere = (self.detector.bias + math.log(places.size(1))).expand(len(seen), -1)
+        return shown, nowhere.index_copy(0, rows, self.detector(self.drop(found)).logsumexp(1))
 
     def _look(self, question: Tensor, places: Tensor, rows: Tensor) -> Tensor:
         """(N, H), (B, P, H) -> (N, H): the places' values as each head attends to them"""
@@ -103,7 +114,9 @@ class FrequentAnswers(nn.Module):
 
     def shares(self, questions: Tensor, rows: Tensor, grids: Tensor, seen: Tensor, trust: float) -> Tensor:
         """(N, classes + 1) log of the probability that each class has, and that the decoder has"""
-        found = self(questions, rows, self.features(grids), seen)
+        looked = seen.nonzero()[:, 0]
+        places = grids.new_zeros(*grids.shape[:2], FEATURES, dtype=torch.float)
+        found = self(questions, rows, places.index_copy(0, looked, self.features(grids[looked])), seen)
         own = trust * torch.stack([logits.softmax(1) for logits, _ in found]).mean(0)
         return torch.cat([own[:, :-1], 1 - trust + own[:, -1:]], 1).log()
 

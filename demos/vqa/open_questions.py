@@ -15,6 +15,8 @@ _KINDS = {  # group: ways to ask which one it is
     "vehicle": ("what kind of vehicle is this", "what vehicle is shown", "what type of vehicle is in the picture"),
     "food": ("what food is shown", "what kind of food is this", "what is being eaten", "what food is in the photo"),
 }  # fmt: skip
+_SEVERAL = 0  # in a count: more than one
+_SHARE_OF_ONES, _SHARE_OF_NONE = 0.15, 0.2
 _TOO_GENERAL = {"bird", "fruit", "vegetable", "dessert", "meat"}  # right, but seldom the best answer; kept for animals
 
 
@@ -59,26 +61,46 @@ def _wearers(d: Description) -> dict[str, tuple[str, str]]:
 
 
 def _numbers(d: Description, say: Phrasing) -> Iterator[Generated]:
-    counts: dict[str, Counter] = defaultdict(Counter)
-    vague = set()
-    for parsed in d.parses:
-        people = [p for p in parsed.phrases if p.noun in PEOPLE]
-        if people:
-            counts["people"][sum(p.number or 1 for p in people)] += 1
-            vague |= {"people" for p in people if p.plural and not p.number}
-        for phrase in parsed.phrases:
-            counts[phrase.noun][phrase.number or 1] += 1
-            vague |= {phrase.noun} if phrase.plural and not phrase.number else set()
-    for noun, numbers in counts.items():
-        uncounted = noun in MASS or noun in PLURAL_PEOPLE - {"people"} or noun in GROUPS["place"]
-        (number, times), *others = numbers.most_common()
-        if noun in vague or uncounted or others or times < (2 if number > 1 else 3):
+    """How many of each thing there are, where captions agree.
+
+    Two or more of them have to say the same number; one that names a single one of several is forgiven. Most things
+    that captions speak of are alone, and "1" would be the answer to nearly everything: of those a share is asked for,
+    and of the photos on which nobody mentions people.
+    """
+    if not d.has(PEOPLE) and say.random.random() < _SHARE_OF_NONE:
+        yield Generated(_how_many("people", say), "0", "number")
+    for noun, numbers in _counts(d).items():
+        several = Counter({number: times for number, times in numbers.items() if number > 1})
+        if several:
+            (number, times), *others = several.most_common()
+            agreed = times >= 2 and sum(t for _, t in others) <= times // 3 and numbers[1] <= times // 2
+        else:
+            number = 1
+            agreed = numbers[1] >= 3 and not numbers[_SEVERAL] and say.random.random() < _SHARE_OF_ONES
+        if not agreed or noun in MASS or noun in PLURAL_PEOPLE - {"people"} or noun in GROUPS["place"]:
             continue
-        things = plural(noun)
-        ways = (f"how many {things} are there", f"how many {things} are in the picture",
-                f"how many {things} are shown", f"how many {things} can you see",
-                f"how many {things} are in the photo", f"how many {things}")  # fmt: skip
-        yield Generated(say(*ways), str(number), "number")
+        yield Generated(_how_many(plural(noun), say), str(number), "number")
+
+
+def _how_many(things: str, say: Phrasing) -> str:
+    ways = ("are there", "are in the picture", "are shown", "can you see", "are in the photo", "")
+    return say(*(f"how many {things} {way}".strip() for way in ways))
+
+
+def _counts(d: Description) -> dict[str, Counter]:
+    """{noun: in how many captions there are so many of it}; _SEVERAL: more than one, nobody says how many."""
+    counts: dict[str, Counter] = defaultdict(Counter)
+    for parsed in d.parses:
+        named: dict[str, list[int]] = defaultdict(list)
+        for phrase in parsed.phrases:
+            number = phrase.number or (_SEVERAL if phrase.plural else 1)
+            named[phrase.noun].append(number)
+            if phrase.noun in PEOPLE - {"people"}:
+                named["people"].append(2 if phrase.noun == "couple" else number)
+        for noun, numbers in named.items():
+            total = sum(numbers) if noun == "people" else max(numbers)
+            counts[noun][_SEVERAL if _SEVERAL in numbers else total] += 1
+    return counts
 
 
 def _objects(d: Description, say: Phrasing) -> Iterator[Generated]:

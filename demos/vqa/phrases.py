@@ -23,6 +23,7 @@ PREPOSITIONS = words("""
     between onto into beneath next outside while up down off for toward towards during among and or as who
     that which is are was were has have can
 """)
+_COUPLE = re.compile(r"\ba couple (of )?(?=\w+s\b|people|men|women|children)")
 _WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
 
 
@@ -65,7 +66,7 @@ class Parse:
 @lru_cache(maxsize=100_000)
 def parse(caption: str) -> Parse:
     """Find the noun phrases of a caption."""
-    words = tuple(_WORD.findall(caption.lower().replace("grey", "gray")))
+    words = tuple(_WORD.findall(_COUPLE.sub("two ", caption.lower().replace("grey", "gray"))))
     phrases, mentioned, place = [], set(), 0
     while place < len(words):
         found = _noun_at(words, place)

@@ -51,6 +51,11 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
+def mirror(text: str) -> str:
+    """What is true of a photo's mirror image: "left of the bed" -> "right of the bed"."""
+    return re.sub(r"\b(left|right)\b", lambda side: "right" if side[0] == "left" else "left", text)
+
+
 def normalise_answer(text: str) -> str:
     """An answer in the form that is trained on and compared: "A Garbage_bin, Sofa" -> "garbage bin and sofa"."""
     parts = [normalise(part) for part in text.split(",")]

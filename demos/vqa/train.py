@@ -161,11 +161,17 @@ def teach_classes(
     model = with_classes(model, answer_classes(questions, tokenizer, options.least))
     settings = {k: v for k in ("wording", "test_size") if (v := getattr(options, k)) is not None}
     model.config = replace(model.config, **settings)
-    views = [WholeStemMaps(model), partial(FreshStemMaps(model.config.encoder, model.config.test_size), mirrored=False)]
-    trained = [see(model, tokenizer, found["train"], view) for view in views for found in thinned]
-    dev = [see(model, tokenizer, found["dev"], views[0]) for found in thinned]
-    model.frequent.adapt(torch.stack([photo.places for found in trained for photo in found][:: len(trained)]))
-    loader = class_loader(adapted(model.frequent, trained), options.repeats * len(views), options.blind)
+    whole = WholeStemMaps(model)
+    trained = [see(model, tokenizer, found["train"], whole) for found in thinned]
+    model.frequent.adapt(torch.stack([photo.places for found in trained for photo in found[::4]]))
+    trained, repeats = adapted(model.frequent, trained), [*options.repeats]
+    fresh = FreshStemMaps(model.config.encoder, model.config.test_size)
+    for found, views, times in zip(thinned, options.views, options.repeats, strict=True):
+        for number in range(views):
+            view = see(model, tokenizer, found["train"], partial(fresh, mirrored=number % 2 == 1), number % 2 == 1)
+            trained, repeats = trained + adapted(model.frequent, [view]), [*repeats, times]
+    dev = [see(model, tokenizer, found["dev"], whole) for found in thinned]
+    loader = class_loader(trained, repeats, options.blind)
     evaluate = partial(class_accuracy, dev=adapted(model.frequent, dev))
 
     def keep(classifier: FrequentAnswers) -> None:
@@ -202,6 +208,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--least", type=float, default=3, help="--only-classes: times that an answer has to be given")
     help_text = "--only-classes: share that is taken away of what the wording alone says of yes and no"
     parser.add_argument("--wording", type=float, help=help_text)
+    help_text = "--only-classes: random views of the photos of each folder, beside the whole photo (default: one)"
+    parser.add_argument("--views", type=int, nargs="+", help=help_text)
     help_text = "--only-classes: pixels a side at which photos are seen from now on"
     parser.add_argument("--test-size", type=int, help=help_text)
     parser.add_argument("--captioner", help="captioner to start from (default: the repository's own)")
@@ -224,10 +232,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Train, and keep the checkpoint that does best on the dev questions."""
     options.repeats = options.repeats or [1] * len(options.data)
+    options.views = options.views or [1] * len(options.data)
     if options.only_classes and not options.start:
         raise InputError("--only-classes needs a network that answers: name its checkpoint with --start.")
-    if len(options.repeats) != len(options.data):
-        raise InputError(f"--repeats needs one number for each of the {len(options.data)} folders.")
+    for name in ("repeats", "views"):
+        if len(getattr(options, name)) != len(options.data):
+            raise InputError(f"--{name} needs one number for each of the {len(options.data)} folders.")
     set_seed(options.seed)
     sets = [read_set(root, options.phrasings) for root in options.data]
     if options.start:
@@ -240,6 +250,8 @@ def main(options: argparse.Namespace) -> None:
     if options.only_classes:
         teach_classes(model, tokenizer, sets, replace(CONFIG, seed=options.seed, **chosen), options)
         return
+    if model.config.frequent:  # they are for the network as it was
+        model = with_classes(model, ())
     loader = training_loader(sets, model, tokenizer, options)
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIG, seed=options.seed, precision=precision, **chosen)

@@ -26,7 +26,7 @@ from demos.vqa.data import WORD_DROPOUT, Question
 from demos.vqa.evaluate import Look
 from demos.vqa.frequent import FrequentAnswers, Tokens, frequent_answers
 from demos.vqa.model import VQA
-from demos.vqa.text import normalise, normalise_answer, training_ids
+from demos.vqa.text import mirror, normalise, normalise_answer, training_ids
 
 GENERATED_WEIGHT = 0.25  # of the answer to a generated question, when frequent answers are chosen: they are so many
 MADE = 4  # generated questions a photo
@@ -143,12 +143,21 @@ def with_classes(model: VQA, classes: tuple[Tokens, ...]) -> VQA:
 
 @torch.inference_mode()
 def see(
-    model: VQA, tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], look: Look, batch_size: int = 16
+    model: VQA,
+    tokenizer: PreTrainedTokenizerFast,
+    questions: Sequence[Question],
+    look: Look,
+    mirrored: bool = False,
+    batch_size: int = 16,
 ) -> list[SeenPhoto]:
-    """The grid features of each photo and its questions, those that have a word in the vocabulary."""
+    """The grid features of each photo and its questions, those that have a word in the vocabulary.
+
+    Where `look` shows photos `mirrored`, left is right in what is said about them.
+    """
     model.eval()
-    tokens = training_ids(tokenizer, [normalise(q.question) for q in questions])
-    answers = training_ids(tokenizer, [normalise_answer(q.answers[0]) for q in questions])
+    say = mirror if mirrored else str
+    tokens = training_ids(tokenizer, [say(normalise(q.question)) for q in questions])
+    answers = training_ids(tokenizer, [say(normalise_answer(q.answers[0])) for q in questions])
     by_photo: dict[Path, list[tuple[list[int], int]]] = defaultdict(list)
     for q, asked, answer in zip(questions, tokens, answers, strict=True):
         if asked:

@@ -9,16 +9,9 @@ from core.errors import ModelError
 from demos.lipreading.augment import Augmentation, augment, fill_margins
 from demos.lipreading.data import Clip
 from demos.lipreading.evaluate import dev_scores
+from demos.lipreading.examples import Examples, collate, splice
 from demos.lipreading.model import FrameEncoder, Lipreader, LipreaderConfig, normalise, pad_clips, together
-from demos.lipreading.train import (
-    Apprentice,
-    Examples,
-    clip_loss,
-    collate,
-    new_sentence_reader,
-    sentence_loss,
-    splice,
-)
+from demos.lipreading.train import Apprentice, clip_loss, new_sentence_reader, sentence_loss
 from tests.demos.lipreading.conftest import SMALL
 
 
@@ -75,7 +68,7 @@ def test_a_network_made_ready_for_inference_says_the_same(readout):
 
 
 def test_a_committee_says_the_mean_of_its_members_and_survives_saving(tmp_path):
-    first, second = model("clip", mirrored=True), model("clip", mirrored=True)
+    first, second = model("clip", mirrored=True), model("clip", mirrored=True, depth=2)
     torch.nn.init.normal_(second.classes.weight)
     committee = together([first, second])
     clips, lengths = pad_clips([torch.rand(n, 12, 20) for n in (9, 4)])
@@ -83,6 +76,14 @@ def test_a_committee_says_the_mean_of_its_members_and_survives_saving(tmp_path):
     assert torch.allclose(committee(clips, lengths).logits, expected, atol=1e-5)
     committee.save_pretrained(tmp_path, half=False)
     assert torch.equal(Lipreader.from_pretrained(tmp_path)(clips, lengths).logits, committee(clips, lengths).logits)
+
+
+def test_a_lower_temperature_makes_surer_answers_and_changes_none():
+    warm, cold = model("clip").eval(), model("clip", temperature=0.5).eval()
+    cold.load_state_dict(warm.state_dict())
+    clips, lengths = pad_clips([torch.rand(n, 12, 20) for n in (9, 4)])
+    torch.testing.assert_close(cold(clips, lengths).logits, 2 * warm(clips, lengths).logits)
+    torch.testing.assert_close(cold(clips, lengths).attention, warm(clips, lengths).attention)
 
 
 def test_only_the_first_of_a_committee_sees_moved_clips():

@@ -20,13 +20,31 @@ def test_drawn_mouths_from_nothing_to_a_reading(tmp_path, monkeypatch):
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records if "dev" in record] == [1, 2]
     start = str(run / "best")
-    assert main(["train", "average", "--start", start, start, "--moved", "2", "--out", str(tmp_path / "finished")]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "average",
+                "--start",
+                start,
+                start,
+                "--moved",
+                "2",
+                "--temperature",
+                "0.5",
+                "--out",
+                str(tmp_path / "finished"),
+            ]
+        )
+        == 0
+    )
     assert main(["train", "together", "--start", start, start, "--out", str(tmp_path / "joined")]) == 0
     assert Lipreader.from_pretrained(tmp_path / "joined" / "best").config.others == 1
     folder = tmp_path / "lipreading"
     folder.mkdir()
     (tmp_path / "finished" / "best").rename(folder / "animated")
-    assert Lipreader.from_pretrained(folder / "animated").config.moved == 2
+    config = Lipreader.from_pretrained(folder / "animated").config
+    assert (config.moved, config.temperature) == (2, 0.5)
     result = LipreadingPredictor(folder)(speak("set red now", 3).video, LipreadingOptions("animated"))
     assert len(result.frames) == len(result.posteriors)
 

@@ -48,6 +48,38 @@ def test_what_captions_contradict_is_not_asked():
     assert not [item for item in made if item.type == "color"]
 
 
+@pytest.mark.parametrize(
+    ("captions", "thing", "answer"),
+    [
+        (
+            ["Two zebras grazing.", "Two zebras in a field.", "Zebras eating grass.", "A zebra near a tree."],
+            "zebras",
+            {"2"},
+        ),
+        (["Two zebras grazing.", "Three zebras grazing.", "Zebras eating grass."], "zebras", set()),
+        (["Two zebras grazing.", "A zebra grazing.", "A zebra in a field."], "zebras", set()),
+        (["A couple of elephants walking.", "Two elephants on a road."], "elephants", {"2"}),
+        (["A couple of elephants walking.", "Two elephants on a road."], "people", {"0"}),
+        (["A man and two women eating.", "Three people eating.", "People eating at a table."], "people", {"3"}),
+        (["A couple on a beach.", "A man and a woman on a beach."], "people", {"2"}),
+        (["Zebras grazing.", "Zebras in a field.", "Many zebras."], "zebras", set()),
+        (["A dog near a tree.", "A brown dog."], "people", {"0"}),
+        (["A dog near a tree.", "A man and his dog."], "people", set()),
+    ],
+)
+def test_how_many_is_what_captions_agree_on(captions, thing, answer):
+    made = [item for seed in range(10) for item in QuestionGenerator({"x": captions}, seed).questions(captions)]
+    assert {item.answer for item in made if item.type == "number" and thing in item.question} == answer
+
+
+def test_few_of_the_many_lone_things_are_counted():
+    captions = ["A dog running.", "A dog on grass.", "The dog jumping."]
+    made = [QuestionGenerator({"x": captions}, seed).questions(captions) for seed in range(200)]
+    counted = [item.answer for items in made for item in items if item.type == "number" and "dogs" in item.question]
+    assert set(counted) == {"1"}
+    assert 10 < len(counted) < 60
+
+
 def test_yes_and_no_are_balanced_and_no_never_asks_for_what_is_there():
     counts = Counter()
     for seed in range(20):

@@ -1,7 +1,7 @@
 import pytest
 
 from core.errors import InputError
-from demos.vqa.text import Reader, normalise, normalise_answer
+from demos.vqa.text import Reader, mirror, normalise, normalise_answer
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ def test_questions_are_read_in_one_spelling(typed, read):
 )
 def test_answers_are_compared_in_one_form(answer, form):
     assert normalise_answer(answer) == form
+
+
+def test_in_a_mirror_left_is_right():
+    assert mirror("what is left of the leftmost bed, right?") == "what is right of the leftmost bed, left?"
 
 
 def test_words_that_are_unknown_become_the_nearest_or_are_named(tokenizer):

@@ -61,8 +61,9 @@ def test_a_training_makes_a_checkpoint_that_answers_and_is_measured(coco, daquar
     assert main(run) == 0
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r for r in records if "dev" in r][-1]["dev"]["mean"] >= 0
+    start = str(tmp_path / "run" / "best")
     grow = ["train", "--data", str(coco), str(daquar), "--only-classes", "--least", "1", "--epochs", "20", "--cache",
-            str(tmp_path / "cache"), "--repeats", "1", "4", "--start", str(tmp_path / "run" / "best")]  # fmt: skip
+            str(tmp_path / "cache"), "--repeats", "1", "4", "--views", "0", "2", "--start", start]  # fmt: skip
     assert main([*grow, "--out", str(tmp_path / "classes")]) == 0
     learnt = [r["dev"]["accuracy"] for r in map(json.loads, (tmp_path / "classes" / "log.jsonl").open()) if "dev" in r]
     assert max(learnt) > 50  # "garbage bin" is what every dev question of DAQUAR is answered with
