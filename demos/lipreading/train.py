@@ -194,14 +194,17 @@ the shipped checkpoints (--cache runs/crops with each keeps the crops):
   python -m demos.lipreading train together --start runs/words-average/best runs/words4/best runs/words5/best \
       --out runs/committee
   python -m demos.lipreading train leave-one-out --data miracl_vc1 --out runs/leave-one-out
-  python -m demos.lipreading train grid --data grid --sound-weight 0 --out runs/grid
-  python -m demos.lipreading train grid --data grid --sound-weight 0 --start runs/grid/best --epochs 18 \
-      --learning-rate 1e-3 --seed 3 --out runs/grid2
-  python -m demos.lipreading train average --start runs/grid2/best --moved 2 --out runs/grid-moved
-  python -m demos.lipreading train grid --data grid --gaps 1 --epochs 52 --seed 11 --out runs/grid3
-  python -m demos.lipreading train grid --data grid --start runs/grid3/best --epochs 12 --learning-rate 1e-3 --seed 21 \
-      --out runs/grid4
-  python -m demos.lipreading train together --start runs/grid-moved/best runs/grid4/best --out runs/grid-committee
+  python -m demos.lipreading train grid --data grid --sound-weight 0 --average 0.998 --epochs 62 --seed 36 --out runs/f
+  python -m demos.lipreading train grid --data grid --sound-weight 0 --average 0.998 --epochs 117 --start runs/f/best \
+      --learning-rate 1.2e-3 --seed 42 --out runs/f2
+  python -m demos.lipreading train grid --data grid --average 0.998 --epochs 60 --seed 31 --out runs/a
+  python -m demos.lipreading train grid --data grid --average 0.998 --epochs 112 --start runs/a/best \
+      --learning-rate 1.2e-3 --seed 41 --out runs/a2
+  python -m demos.lipreading train grid --data grid --depth 2 --average 0.998 --epochs 56 --seed 33 --out runs/c
+  python -m demos.lipreading train grid --data grid --average 0.998 --epochs 105 --start runs/c/best \
+      --learning-rate 1.2e-3 --seed 43 --out runs/c2
+  python -m demos.lipreading train together --start runs/f2/best runs/a2/best runs/c2/best --temperature 0.65 \
+      --insertion-penalty 0.75 --out runs/grid-committee
   python -m demos.lipreading train animated --out runs/animated
   python -m demos.lipreading train animated --start runs/animated/best --epochs 7 --learning-rate 1.5e-3 --seed 2 \
       --out runs/animated2

@@ -4,6 +4,8 @@
 """
 
 import argparse
+import copy
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import torch
 from accelerate.utils import set_seed
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader
 from transformers import PreTrainedTokenizerFast
@@ -127,6 +130,27 @@ def start_from_captioner(model: VQA, tokenizer: PreTrainedTokenizerFast, caption
                 model.detector_word[token] = known[word]
 
 
+@torch.no_grad()
+def take_in(model: VQA, tokenizer: PreTrainedTokenizerFast, word: str, like: str) -> PreTrainedTokenizerFast:
+    """The tokenizer with a new word in the place of its last one, the rarest; in `model` it starts as `like` is.
+
+    Raises InputError when the word is known or `like` is not.
+    """
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    if word in vocabulary or like not in vocabulary:
+        raise InputError(f"--word {word} {like}: the first has to be new to the network, the second one known.")
+    rarest = max(vocabulary, key=vocabulary.get)
+    token, known = vocabulary.pop(rarest), vocabulary[like]
+    vocabulary[word] = token
+    for rows in (model.decoder.embedding.weight, model.decoder.bias):
+        rows[token] = rows[known]
+    model.detector_word[token] = model.config.detected_words
+    grown = copy.copy(tokenizer)
+    grown._tokenizer = Tokenizer.from_str(json.dumps(content))
+    return grown
+
+
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: VQA, eight_bits: bool = False) -> None:
     """A checkpoint in `folder`/best, ready to ship or to continue from."""
     model.save_pretrained(folder / "best", eight_bits=eight_bits)
@@ -200,6 +224,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, nargs="+", help="how often an epoch sees the photos of each folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
     parser.add_argument("--start", type=Path, help="VQA checkpoint to continue from (default: the captioner's parts)")
+    help_text = "let --start learn a word in the place of its rarest one; it starts as another does that is known"
+    parser.add_argument("--word", nargs=2, metavar=("NEW", "LIKE"), help=help_text)
     help_text = (
         "leave --start as it is and give it classes for frequent answers (4 epochs, learning rate 5e-3, float32, "
         "24 photos a batch: --batch-size, --per-photo and --precision do not count)"
@@ -252,6 +278,8 @@ def main(options: argparse.Namespace) -> None:
         return
     if model.config.frequent:  # they are for the network as it was
         model = with_classes(model, ())
+    if options.word:
+        tokenizer = take_in(model, tokenizer, *options.word)
     loader = training_loader(sets, model, tokenizer, options)
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIG, seed=options.seed, precision=precision, **chosen)

@@ -4,12 +4,13 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from core.errors import InputError
 from core.metrics import soft_accuracy
 from demos.vqa.__main__ import main
 from demos.vqa.data import generated_questions, read_daquar, read_yes_no
-from demos.vqa.train import read_set
+from demos.vqa.train import read_set, take_in
 
 
 def test_daquar_is_split_by_its_lists_and_dev_is_taken_from_training(daquar):
@@ -76,3 +77,15 @@ def test_a_training_makes_a_checkpoint_that_answers_and_is_measured(coco, daquar
     saved = json.loads((tmp_path / "classes" / "best" / "metrics.json").read_text())["evaluations"]
     assert [record["source"] for record in saved] == ["human yes/no", "generated"]
     assert all(0 <= record["accuracy"] <= 100 and 0 <= record["blind"] <= 100 for record in saved)
+
+
+def test_a_new_word_takes_the_place_of_the_rarest_and_starts_as_another(network, tokenizer):
+    grown = take_in(network, tokenizer, "0", "1")
+    zero, one = grown.convert_tokens_to_ids(["0", "1"])
+    assert zero == len(tokenizer) - 1 == len(grown) - 1
+    assert "0" not in tokenizer.get_vocab()  # the old one still reads as it did
+    assert torch.equal(network.decoder.embedding.weight[zero], network.decoder.embedding.weight[one])
+    assert network.detector_word[zero] == network.config.detected_words
+    for word, like in (("1", "2"), ("00", "unheard")):
+        with pytest.raises(InputError, match=word):
+            take_in(network, tokenizer, word, like)
