@@ -208,10 +208,18 @@ def teach_classes(
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
-the shipped checkpoint, in two stages (its vocabulary was cut in between, as its card says):
+the shipped checkpoint (the vocabulary was cut after the first stage, as its card says):
   python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 50 --out runs/vqa
-  python -m demos.vqa train --data coco daquar --repeats 1 2 --start runs/vqa/best --only-classes --wording 0.75
-      --test-size 288 --out runs/vqa2
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 40 --learning-rate 3e-4
+      --start runs/vqa/best --out runs/vqa2
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 15 --learning-rate 3e-4 --seed 2
+      --start runs/vqa2/best --out runs/vqa3
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 11 --learning-rate 3e-4 --seed 3
+      --start runs/vqa3/best --word 0 1 --out runs/vqa4
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 8 --learning-rate 3e-4 --seed 4
+      --start runs/vqa4/best --average 0.99 --warmup-steps 50 --out runs/vqa5
+  python -m demos.vqa train --data coco daquar --repeats 1 1 --views 1 4 --start runs/vqa5/best --only-classes
+      --wording 0.75 --test-size 288 --out runs/vqa6
 """
 _CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
 
