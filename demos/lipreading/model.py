@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
 from core.encoders import create_encoder, fold_batch_norm
-from core.errors import ModelError
+from core.errors import ModelError, check_number
 from core.recurrent import RecurrentStack
 
 
@@ -47,6 +47,9 @@ class LipreaderConfig:
     depths: tuple[int, ...] = ()  # `depth` of each of them; empty: the same
     temperature: float = 1.0  # of the softmax: below 1 for networks that are less sure than they might be
     insertion_penalty: float = 0.0  # ctc: off the log-probability of each word in the search
+
+    def __post_init__(self) -> None:
+        check_number("temperature", self.temperature, 0.01, 100)
 
 
 class LipReading(NamedTuple):

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -146,9 +145,8 @@ def take_in(model: VQA, tokenizer: PreTrainedTokenizerFast, word: str, like: str
     for rows in (model.decoder.embedding.weight, model.decoder.bias):
         rows[token] = rows[known]
     model.detector_word[token] = model.config.detected_words
-    grown = copy.copy(tokenizer)
-    grown._tokenizer = Tokenizer.from_str(json.dumps(content))
-    return grown
+    grown = Tokenizer.from_str(json.dumps(content))
+    return PreTrainedTokenizerFast(tokenizer_object=grown, **tokenizer.special_tokens_map)
 
 
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: VQA, eight_bits: bool = False) -> None:
@@ -269,6 +267,8 @@ def main(options: argparse.Namespace) -> None:
     options.views = options.views or [1] * len(options.data)
     if options.only_classes and not options.start:
         raise InputError("--only-classes needs a network that answers: name its checkpoint with --start.")
+    if options.only_classes and options.word:
+        raise InputError("--only-classes leaves the network as it is, which can then learn no --word: leave one out.")
     for name in ("repeats", "views"):
         if len(getattr(options, name)) != len(options.data):
             raise InputError(f"--{name} needs one number for each of the {len(options.data)} folders.")

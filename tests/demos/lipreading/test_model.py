@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from core.errors import ModelError
+from core.errors import InputError, ModelError
 from demos.lipreading.augment import Augmentation, augment, fill_margins
 from demos.lipreading.data import Clip
 from demos.lipreading.evaluate import dev_scores
@@ -84,6 +84,11 @@ def test_a_lower_temperature_makes_surer_answers_and_changes_none():
     clips, lengths = pad_clips([torch.rand(n, 12, 20) for n in (9, 4)])
     torch.testing.assert_close(cold(clips, lengths).logits, 2 * warm(clips, lengths).logits)
     torch.testing.assert_close(cold(clips, lengths).attention, warm(clips, lengths).attention)
+
+
+def test_a_temperature_of_nothing_is_refused():
+    with pytest.raises(InputError, match="temperature"):
+        model("clip", temperature=0.0)
 
 
 def test_only_the_first_of_a_committee_sees_moved_clips():

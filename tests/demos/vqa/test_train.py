@@ -89,3 +89,9 @@ def test_a_new_word_takes_the_place_of_the_rarest_and_starts_as_another(network,
     for word, like in (("1", "2"), ("00", "unheard")):
         with pytest.raises(InputError, match=word):
             take_in(network, tokenizer, word, like)
+
+
+def test_classes_alone_learn_no_word(daquar, tmp_path, capsys):
+    run = ["train", "--data", str(daquar), "--only-classes", "--start", str(tmp_path), "--word", "0", "1"]
+    assert main([*run, "--out", str(tmp_path / "out")]) == 2
+    assert "--word" in capsys.readouterr().err
