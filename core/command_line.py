@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from core.errors import UnrolledError
 
@@ -23,6 +24,11 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None] | None = None
     run: Callable[[argparse.Namespace], int | None] | None = None
     module: str | None = None
+
+
+def given(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the options that were given, by name: the others keep the defaults of what they are for."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def run_command(package: str, description: str, commands: Mapping[str, Command], arguments: list[str] | None) -> int:

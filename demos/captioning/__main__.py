@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, with_progress, write_answers
-from core.command_line import Command, run_command
+from core.command_line import Command, given, run_command
 from core.errors import InputError
 
 
@@ -33,7 +33,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.batch_size < 1:
         raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}.")
     names = ("beam_size", "length_penalty", "max_length", "detector_weight")
-    chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
+    chosen = given(options, names)
     CaptioningOptions(**chosen)  # a wrong option is said before anything is loaded
     if options.jsonl:
         with open_lines(options.jsonl) as lines:

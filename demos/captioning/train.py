@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerFast
 
 from core.augmentation import FreshStemMaps
 from core.checkpoint import load_tokenizer
+from core.command_line import given
 from core.decoder import DecoderConfig
 from core.errors import InputError
 from core.feature_cache import StemCache, stem_cache
@@ -318,7 +319,7 @@ def main(options: argparse.Namespace) -> None:
     else:
         weights = options.encoder_weights
         model, tokenizer = new_captioner(data.captions(), options.encoder, weights, options.min_count)
-    chosen = {k: v for k in ("epochs", "minutes", "learning_rate") if (v := getattr(options, k)) is not None}
+    chosen = given(options, ("epochs", "minutes", "learning_rate"))
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
     if options.stage == "language":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from core.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
-from core.command_line import Command, run_command
+from core.command_line import Command, given, run_command
 from core.errors import InputError
 from demos.generation.sources import SOURCES
 
@@ -38,7 +38,7 @@ def _predict(options: argparse.Namespace) -> int:
 
     if bool(options.corpus) == bool(options.jsonl):
         raise InputError("Name a corpus and, if you like, a beginning; or a file of requests with --jsonl.")
-    chosen = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
+    chosen = given(options, FIELDS)
     how, find = GenerationOptions(**chosen), _finder(options.checkpoint)
     if options.jsonl:
         with open_lines(options.jsonl) as lines:

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from core.command_line import given
 from core.decoder import DecoderConfig, DecoderState
 from core.errors import InputError
 from core.training import Loss, TrainingConfig, best_precision, train
@@ -311,9 +312,9 @@ def main(options: argparse.Namespace) -> None:
         corpora = [replace(c, weight=w) for c, w in zip(corpora, options.weights, strict=True)]
     recipe = RECIPES[options.preset]
     sizes = ("layers", "hidden_size", "embed_dim", "dropout", "lanes", "chunk", "stretch")
-    recipe = replace(recipe, **{n: v for n in sizes if (v := getattr(options, n)) is not None})
+    recipe = replace(recipe, **given(options, sizes))
     precision = best_precision() if options.precision == "auto" else options.precision
-    chosen = {n: v for n in ("epochs", "minutes", "learning_rate") if (v := getattr(options, n)) is not None}
+    chosen = given(options, ("epochs", "minutes", "learning_rate"))
     recipe = replace(recipe, training=replace(recipe.training, precision=precision, seed=options.seed, **chosen))
     start, earlier = None, []
     if options.start:

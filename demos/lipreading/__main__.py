@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
-from core.command_line import Command, run_command
+from core.command_line import Command, given, run_command
 from core.errors import InputError
 
 FIELDS = ("model", "beam_size", "n_best", "grammar", "insertion_penalty")
@@ -30,7 +30,7 @@ def _predict(options: argparse.Namespace) -> int:
 
     if bool(options.videos) == bool(options.jsonl):
         raise InputError("Name a clip or more, or a file of requests with --jsonl.")
-    chosen = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
+    chosen = given(options, FIELDS)
     LipreadingOptions(**chosen)
     predictor = LipreadingPredictor.from_pretrained(options.checkpoint)
     if options.jsonl:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from core.command_line import given
 from core.ctc import BLANK
 from core.errors import InputError
 from core.training import Loss, TrainingConfig, average_weights, best_precision, train
@@ -268,11 +269,11 @@ def main(options: argparse.Namespace) -> None:
     set_seed(options.seed)
     if options.which in _FINISHING:
         names = ("moved", "temperature", "insertion_penalty")
-        answering = {k: v for k in names if (v := getattr(options, k)) is not None}
+        answering = given(options, names)
         finish(options.start or [], options.out, _FINISHING[options.which], options.eight_bits, **answering)
         return
     names = ("epochs", "minutes", "learning_rate", "average")
-    chosen = {k: v for k in names if (v := getattr(options, k)) is not None}
+    chosen = given(options, names)
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_CONFIGS[options.which], seed=options.seed, precision=precision, **chosen)
     if options.which != "animated" and not options.data:

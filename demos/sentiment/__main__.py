@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
-from core.command_line import Command, run_command
+from core.command_line import Command, given, run_command
 from core.errors import InputError
 
 FIELDS = ("language", "explain")
@@ -31,7 +31,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError("Give texts or files of texts, or a file of requests with --jsonl, or of texts with --lines.")
     if options.batch_size < 1:
         raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}.")
-    chosen = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
+    chosen = given(options, FIELDS)
     SentimentOptions(**chosen)
     if options.jsonl:
         with open_lines(options.jsonl) as lines:

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import find_folder, load_tokenizer, verify
+from core.command_line import given
 from core.errors import InputError
 from core.text import train_bpe_tokenizer
 from core.training import Loss, TrainingConfig, average_weights, best_precision, train
@@ -250,7 +251,7 @@ def main(options: argparse.Namespace) -> None:
             model = with_votes(model, tokenizer, corpora, options.votes, options.penalty)
         finish(model, tokenizer, corpora, options.out)
         return
-    chosen = {k: v for k in ("epochs", "learning_rate") if (v := getattr(options, k)) is not None}
+    chosen = given(options, ("epochs", "learning_rate"))
     precision = best_precision() if options.precision == "auto" else options.precision
     config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
     if options.stage == "language" and options.start:

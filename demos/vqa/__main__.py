@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.bulk import Answer, Request, answer_with, open_lines, read_requests, with_progress, write_answers
-from core.command_line import Command, run_command
+from core.command_line import Command, given, run_command
 from core.errors import InputError
 
 
@@ -24,7 +24,7 @@ def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from demos.vqa.predict import VQAOptions, VQAPredictor
 
-    chosen = {name: value for name in ("choices", "answers") if (value := getattr(options, name)) is not None}
+    chosen = given(options, ("choices", "answers"))
     VQAOptions(**chosen)  # a wrong option is said before anything is loaded
     if bool(options.photo) == bool(options.jsonl) or bool(options.questions) != bool(options.photo):
         raise InputError("Name a photo and ask a question about it, or name a file of requests with --jsonl.")

@@ -181,12 +181,12 @@ class QuestionedPhotos(Dataset):
 class Collate:
     """Items -> stem_maps (B, C, h, w), questions (B * k, T), answers (B * k, A), types (B * k,), seen (B,).
 
-    Where a photo is mirrored, left is right in what is said about it. `blind` is the share of the photos
+    Where a photo is mirrored, `mirror` changes the tokens of what is said about it. `blind` is the share of the photos
     that are kept from the network: so it learns what can be answered without looking.
     """
 
-    def __init__(self, left_right: tuple[int, int], blind: float = 0.15, per_photo: int = PER_PHOTO):
-        self.mirror = dict(zip(left_right, reversed(left_right), strict=True))
+    def __init__(self, mirror: dict[int, int], blind: float = 0.15, per_photo: int = PER_PHOTO):
+        self.mirror = mirror
         self.blind, self.per_photo = blind, per_photo
 
     def __call__(self, items: list) -> dict[str, Tensor]:

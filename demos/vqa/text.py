@@ -51,11 +51,6 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
-def mirror(text: str) -> str:
-    """What is true of a photo's mirror image: "left of the bed" -> "right of the bed"."""
-    return re.sub(r"\b(left|right)\b", lambda side: "right" if side[0] == "left" else "left", text)
-
-
 def normalise_answer(text: str) -> str:
     """An answer in the form that is trained on and compared: "A Garbage_bin, Sofa" -> "garbage bin and sofa"."""
     parts = [normalise(part) for part in text.split(",")]
@@ -130,6 +125,12 @@ class Reader:
         if len(word) < 5 or len(word) > 30 or not word.isascii():
             return []
         return difflib.get_close_matches(word, self.vocabulary, n=1, cutoff=0.83)
+
+
+def mirror(tokenizer: PreTrainedTokenizerFast) -> dict[int, int]:
+    """What tokens become in what is said of a photo's mirror image: left is right, right is left."""
+    left, right = tokenizer.convert_tokens_to_ids(["left", "right"])
+    return {left: right, right: left}
 
 
 def training_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from core.augmentation import FreshStemMaps
 from core.captioned_photos import read_collection
 from core.checkpoint import checkpoint_folder, load_tokenizer, read_tensors
+from core.command_line import given
 from core.decoder import DecoderConfig
 from core.errors import InputError
 from core.feature_cache import stem_cache
@@ -37,7 +38,7 @@ from demos.vqa.data import (
 from demos.vqa.evaluate import Look, dev_scores
 from demos.vqa.frequent import FrequentAnswers
 from demos.vqa.model import VQA, VQAConfig
-from demos.vqa.text import normalise, normalise_answer
+from demos.vqa.text import mirror, normalise, normalise_answer
 from demos.vqa.train_frequent import (
     CONFIG,
     WholeStemMaps,
@@ -165,8 +166,7 @@ def training_loader(
     stem_map, photos = FreshStemMaps(model.config.encoder), []
     for one, times in zip(sets, options.repeats, strict=True):
         photos += [QuestionedPhotos(one.questions["train"], stem_map, tokenizer)] * times
-    left_right = tuple(tokenizer.convert_tokens_to_ids(["left", "right"]))
-    collate = Collate(left_right, options.blind, options.per_photo)
+    collate = Collate(mirror(tokenizer), options.blind, options.per_photo)
     return DataLoader(ConcatDataset(photos), options.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
 
 
@@ -181,7 +181,7 @@ def teach_classes(
     thinned = [{split: thin(found, options.seed) for split, found in one.questions.items()} for one in sets]
     questions = [q for found in thinned for q in found["train"]]
     model = with_classes(model, answer_classes(questions, tokenizer, options.least))
-    settings = {k: v for k in ("wording", "test_size") if (v := getattr(options, k)) is not None}
+    settings = given(options, ("wording", "test_size"))
     model.config = replace(model.config, **settings)
     whole = WholeStemMaps(model)
     trained = [see(model, tokenizer, found["train"], whole) for found in thinned]
@@ -280,7 +280,7 @@ def main(options: argparse.Namespace) -> None:
         questions = [q for one in sets for q in one.questions["train"]]
         model, tokenizer = new_model(questions, options.captioner or checkpoint_folder("captioning"), options.min_count)
     names = ("epochs", "minutes", "learning_rate", "average", "warmup_steps")
-    chosen = {k: v for k in names if (v := getattr(options, k)) is not None}
+    chosen = given(options, names)
     if options.only_classes:
         teach_classes(model, tokenizer, sets, replace(CONFIG, seed=options.seed, **chosen), options)
         return

@@ -155,9 +155,11 @@ def see(
     Where `look` shows photos `mirrored`, left is right in what is said about them.
     """
     model.eval()
-    say = mirror if mirrored else str
-    tokens = training_ids(tokenizer, [say(normalise(q.question)) for q in questions])
-    answers = training_ids(tokenizer, [say(normalise_answer(q.answers[0])) for q in questions])
+    swapped = mirror(tokenizer) if mirrored else {}
+    tokens, answers = (
+        [[swapped.get(token, token) for token in ids] for ids in training_ids(tokenizer, texts)]
+        for texts in ([normalise(q.question) for q in questions], [normalise_answer(q.answers[0]) for q in questions])
+    )
     by_photo: dict[Path, list[tuple[list[int], int]]] = defaultdict(list)
     for q, asked, answer in zip(questions, tokens, answers, strict=True):
         if asked:

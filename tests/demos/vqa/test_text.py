@@ -1,6 +1,7 @@
 import pytest
 
 from core.errors import InputError
+from core.text import train_word_tokenizer
 from demos.vqa.text import Reader, mirror, normalise, normalise_answer
 
 
@@ -25,7 +26,10 @@ def test_answers_are_compared_in_one_form(answer, form):
 
 
 def test_in_a_mirror_left_is_right():
-    assert mirror("what is left of the leftmost bed, right?") == "what is right of the leftmost bed, left?"
+    tokenizer = train_word_tokenizer(["left of the right bed"])
+    swapped = mirror(tokenizer)
+    ids = [swapped.get(token, token) for token in tokenizer("left of the right bed")["input_ids"]]
+    assert tokenizer.decode(ids) == "right of the left bed"
 
 
 def test_words_that_are_unknown_become_the_nearest_or_are_named(tokenizer):
