@@ -95,6 +95,19 @@ def read_yes_no(root: Path) -> dict[str, list[Question]]:
     return found
 
 
+def balanced(questions: Sequence[Question]) -> list[Question]:
+    """Those that are asked, in the same words, of photos with either answer.
+
+    Where an answer was "yes" every time, a network learns that it always is. In VQA v2 it is not: whoever balanced it
+    asked the same of a photo that looks much the same and has the other answer (Goyal et al. 2017). If that photo is
+    not among these, they teach the opposite of what is right for it.
+    """
+    answers: dict[str, set[str]] = defaultdict(set)
+    for question in questions:
+        answers[normalise(question.question)].update(question.answers)
+    return [question for question in questions if len(answers[normalise(question.question)]) > 1]
+
+
 def read_vqa(questions: Path, annotations: Path, photos: Path) -> list[Question]:
     """The official VQA layout, with ten human answers a question. Raises InputError when it cannot be read."""
     try:

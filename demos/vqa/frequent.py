@@ -16,7 +16,7 @@ What the wording alone suggests can be taken away, for yes and no: see Answering
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -144,49 +144,56 @@ class Answering:
     memory: Memory  # of N photos, one a question
     classes: dict[Tokens, int]
     shares: Tensor  # (N, classes + 1) log of the probability that each class has, and that the decoder has
-    shifts: dict[Tokens, Tensor] = field(default_factory=dict)  # (N,) by how much an answer's log p is changed
+    yes_no: tuple[Tokens, ...] = ()  # "yes" and "no", if anything of what the wording says of them is taken away
+    wording: float = 0.0  # the share that is
+    evidence: Tensor | None = None  # (N,) log-odds that "yes" gets instead
 
-    def without_wording(self, yes_no: tuple[Tokens, Tokens], share: float) -> "Answering":
-        """The same, with a share of what the wording alone says taken away from "yes" against "no".
+    def without_wording(self, yes_no: tuple[Tokens, Tokens], share: float, evidence: Tensor) -> "Answering":
+        """The same, with a share of what the wording alone says taken away from "yes" against "no", and (N,) `evidence`
+        added.
 
         The N questions are N / 2 with their photos, then the same without. Both lose `share` of the log-odds of the
         latter, from 0 to less than 1; what yes and no have together stays. Where each question is asked of photos with
         either answer, as in VQA v2, the wording can only mislead (Niu et al. 2021, "Counterfactual VQA").
         """
-        scores = torch.tensor(self.score([yes_no] * len(self.shares)))  # (N, 2)
-        odds = scores[:, 0] - scores[:, 1]
-        fair = odds - share * odds[len(odds) // 2 :].repeat(2)
-        split = nn.functional.logsigmoid(torch.stack([fair, -fair], 1))
-        shifts = scores.logsumexp(1, keepdim=True) + split - scores
-        return replace(self, shifts=dict(zip(yes_no, shifts.unbind(1), strict=True)))
+        return replace(self, yes_no=yes_no, wording=share, evidence=evidence)
 
+    @torch.inference_mode()
     def score(self, answers: Sequence[Sequence[Tokens]]) -> list[list[float]]:
         """log p of each question's answers, any number of them but at least one"""
         k = max(map(len, answers))
-        filled = [answer for row in answers for answer in (*row, *[row[0]] * (k - len(row)))]  # k a question
-        memory = replace(self.memory, summary=self.memory.summary.repeat_interleave(k, 0))
-        written = score_answers(self.decoder, memory, pad([[BOS, *a, EOS] for a in filled])).view(-1, k)
-        written = written + self.shares[:, -1:]
-        numbers = torch.tensor([self.classes.get(answer, -1) for answer in filled]).view(-1, k)
+        filled = [[*row, *[row[0]] * (k - len(row)), *self.yes_no] for row in answers]
+        tokens = pad([[BOS, *answer, EOS] for row in filled for answer in row])
+        written = score_answers(self.decoder, self.memory, tokens).view(len(filled), -1) + self.shares[:, -1:]
+        numbers = torch.tensor([[self.classes.get(answer, -1) for answer in row] for row in filled])
         own = self.shares.gather(1, numbers.clamp(min=0))
         scores = torch.where(numbers >= 0, torch.logaddexp(own, written), written)
-        for answer, shift in self.shifts.items():
-            asked = torch.tensor([other == answer for other in filled]).view(-1, k)
-            scores = scores + asked * shift[:, None]
-        scores = scores.tolist()
-        return [found[: len(row)] for found, row in zip(scores, answers, strict=True)]
+        if self.yes_no:
+            scores = self._fair(filled, scores)
+        return [found[: len(row)] for found, row in zip(scores.tolist(), answers, strict=True)]
 
-    def best(self, beam: Beam, count: int) -> list[list[tuple[Tokens, float]]]:
-        """Each question's `count` likeliest answers with their log p, best first.
+    def _fair(self, answers: list[list[Tokens]], scores: Tensor) -> Tensor:
+        """(N, k + 2) scores, those of "yes" and "no" last -> the same without the wording's share, with the evidence"""
+        plain = scores[:, -2:]
+        odds = plain[:, 0] - plain[:, 1]
+        odds = odds - self.wording * odds[len(odds) // 2 :].repeat(2) + self.evidence
+        shifts = plain.logsumexp(1, keepdim=True) + nn.functional.logsigmoid(torch.stack([odds, -odds], 1)) - plain
+        for answer, shift in zip(self.yes_no, shifts.unbind(1), strict=True):
+            scores = scores + torch.tensor([[other == answer for other in row] for row in answers]) * shift[:, None]
+        return scores
 
-        Candidates are what beam search finds and the likeliest classes, as many as the beam has, and what was changed.
-        """
+    def candidates(self, beam: Beam) -> list[list[Tokens]]:
+        """Each question's likely answers: what beam search finds, the likeliest classes, as many, and yes and no."""
         names = list(self.classes)
         tops = self.shares[:, :-1].topk(min(beam.size, len(names)), 1).indices.tolist()
-        candidates = [
-            list(dict.fromkeys([*(_without_eos(h.tokens) for h in found), *(names[c] for c in top), *self.shifts]))
+        return [
+            list(dict.fromkeys([*(_without_eos(h.tokens) for h in found), *(names[c] for c in top), *self.yes_no]))
             for found, top in zip(beam_search(self.decoder, self.memory, beam), tops, strict=True)
         ]
+
+    def best(self, beam: Beam, count: int) -> list[list[tuple[Tokens, float]]]:
+        """Each question's `count` likeliest answers with their log p, best first."""
+        candidates = self.candidates(beam)
         ranked = [
             sorted(zip(answers, scores, strict=True), key=lambda pair: -pair[1])
             for answers, scores in zip(candidates, self.score(candidates), strict=True)
@@ -195,11 +202,25 @@ class Answering:
 
 
 def score_answers(decoder: LSTMDecoder, memory: Memory, answers: Tensor) -> Tensor:
-    """(B * k, A) answers, from <bos> to <eos>, k for each of the B memories -> the decoder's log-probabilities."""
-    logits = decoder(answers, memory).logits[:, :-1].float()
-    targets = answers[:, 1:]
-    chosen = logits.gather(2, targets.unsqueeze(2)).squeeze(2) - logits.logsumexp(2)
-    return chosen.masked_fill(targets == PAD, 0.0).sum(1)
+    """(B * k, A) answers, from <bos> to <eos>, k for each of the B memories -> the decoder's log-probabilities.
+
+    Answers of a memory share the step after <bos>, and take part in as many further ones as they have words.
+    """
+    b = len(memory)
+    k = len(answers) // b
+    rows = torch.arange(b, device=answers.device).repeat_interleave(k)  # the memory of each answer
+    output = decoder(answers[::k, :1], memory, decoder.initial_state(b, memory))
+    state, logprobs = output.state, output.logits[:, -1].float().log_softmax(1)
+    total = logprobs[rows].gather(1, answers[:, 1:2])[:, 0]
+    live, before = torch.arange(len(answers), device=answers.device), rows  # and the row of each one's state
+    for place in range(2, answers.size(1)):
+        going = answers[live, place] != PAD
+        live, before = live[going], before[going]
+        output = decoder(answers[live, place - 1, None], memory[rows[live]], state.select(before))
+        state, before = output.state, torch.arange(len(live), device=answers.device)
+        logprobs = output.logits[:, -1].float().log_softmax(1)
+        total[live] += logprobs.gather(1, answers[live, place, None])[:, 0]
+    return total
 
 
 def _without_eos(tokens: Tokens) -> Tokens:

@@ -10,8 +10,8 @@ vector that means "nothing to see".
 """
 
 import copy
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from core.errors import check_number
 from core.precision import inference_dtype
 from core.recurrent import RecurrentStack
 from core.text import PAD
+from demos.vqa.evidence import WordEvidence
 from demos.vqa.frequent import Answering, FrequentAnswers, Tokens
 
 DETECTOR_NOISE = 1.0  # standard deviation, in training, of the word detector's logits
@@ -43,6 +44,7 @@ class VQAConfig:
     glances: int = 4  # how many small networks choose among them
     trust: float = 0.5  # share of the probability that such classes get at most, from 0 to less than 1
     wording: float = 0.0  # share that is taken away of what the wording alone says of yes and no, from 0 to less than 1
+    evidence: float = 0.0  # log-odds that "yes" gets for each standard deviation of WordEvidence; 0: it has none
     hops: int = 2
     types: tuple[str, ...] = ("yes/no", "object", "number", "color", "location", "activity")
     dropout: float = 0.4
@@ -50,6 +52,7 @@ class VQAConfig:
     def __post_init__(self) -> None:
         check_test_size(self.encoder, self.test_size)
         check_number("wording", self.wording, 0, 0.99)
+        check_number("evidence", self.evidence, 0, 10)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Thought:
     hops: tuple[Tensor, ...]  # (N, P + 1) attention of each hop, the sentinel last
     type_logits: Tensor  # (N, types)
     shares: Tensor  # (N, frequent answers + 1) log of the probability that each class has, and that the decoder has
+    evidence: Tensor  # (N, T) log-odds that each word of the question adds to "yes", by what the photo shows
 
 
 class VQA(nn.Module, Checkpoint):
@@ -115,6 +119,7 @@ class VQA(nn.Module, Checkpoint):
         if config.frequent:
             grid = facts.grid[0] * facts.grid[1]
             self.frequent = FrequentAnswers(facts.feature_dim, grid, len(config.frequent), config.glances)
+        self.evidence = WordEvidence(facts.feature_dim, config.vocab_size) if config.evidence else None
 
     def train(self, mode: bool = True) -> "VQA":
         """The CNN's batch norm keeps its statistics, in training too."""
@@ -122,6 +127,13 @@ class VQA(nn.Module, Checkpoint):
         self.encoder.eval()
         self.tail.eval()
         return self
+
+    def rebuilt(self, part: str, **settings: Any) -> "VQA":
+        """The same network with other settings, and `part` of it untrained."""
+        other = VQA(replace(self.config, **settings))
+        kept = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(f"{part}.")}
+        other.load_state_dict(other.state_dict() | kept)
+        return other
 
     def for_inference(self) -> "VQA":
         """This network made fast, in place, as Captioner.for_inference does: neither trained nor saved after that."""
@@ -170,11 +182,14 @@ class VQA(nn.Module, Checkpoint):
         )
         summary = self.fused(self.dropout(product) + query)
         memory = self.decoder.project_memory(scene.places, summary=summary)
-        shares = summary.new_zeros(n, 1)  # all to the decoder
+        shares, evidence = summary.new_zeros(n, 1), summary.new_zeros(questions.shape)  # all to the decoder, nothing
+        rows = torch.arange(b, device=questions.device).repeat_interleave(n // b)
         if self.frequent is not None:
-            rows = torch.arange(b, device=questions.device).repeat_interleave(n // b)
             shares = self.frequent.shares(questions, rows, scene.grids, scene.seen, self.config.trust)
-        return Thought(memory, tuple(weights), self.kind_of_question(asked), shares)
+        if self.evidence is not None:
+            found = self.evidence(scene.grids, questions, rows) * scene.seen[rows, None]
+            evidence = self.config.evidence * found
+        return Thought(memory, tuple(weights), self.kind_of_question(asked), shares, evidence)
 
     def answering(self, thought: Thought) -> Answering:
         """How the questions that were thought about can be answered."""

@@ -64,6 +64,7 @@ class VQAResult:
     read_as: dict[str, str]  # words of the question that it does not know, and what it took them for
     unknown: tuple[str, ...]  # words that it has nothing for
     wording: float  # share of what the wording alone says that was taken from yes and no; 0 for other questions
+    evidence: dict[str, float]  # log-odds that each word of the question adds to "yes", by what the photo shows
     seconds: float
     hops: np.ndarray | None = field(default=None, repr=False, compare=False)  # (hops, h, w) attention over the photo
     looked: tuple[float, ...] = field(default=(), repr=False, compare=False)  # each hop's share on the photo
@@ -130,8 +131,20 @@ class VQAPredictor:
 
     def answering(self, thought: Thought) -> Answering:
         """How questions can be answered that were thought about with their photos, then in the same order without."""
-        answering, share = self.model.answering(thought), self.model.config.wording
-        return answering.without_wording(self._yes_no, share) if share else answering
+        answering, config = self.model.answering(thought), self.model.config
+        if not config.wording and not config.evidence:
+            return answering
+        return answering.without_wording(self._yes_no, config.wording, thought.evidence.sum(1))
+
+    def _by_word(self, question: Sequence[int], evidence: torch.Tensor) -> dict[str, float]:
+        """{word: its log-odds} of the words that count"""
+        words = self.tokenizer.convert_ids_to_tokens(list(question))
+        return {word: round(odds, 4) for word, odds in zip(words, evidence.tolist(), strict=True) if odds}
+
+    def _candidates(self, answering: Answering, beam: Beam) -> dict[str, tuple[int, ...]]:
+        """{text: tokens} of what is likely with the photo or without it"""
+        found = dict.fromkeys(tokens for row in answering.candidates(beam) for tokens in row)
+        return {self.tokenizer.decode(tokens, skip_special_tokens=True): tokens for tokens in found}
 
     def _choices(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """{choice as typed: its tokens}; a choice that comes twice counts once."""
@@ -148,22 +161,19 @@ class VQAPredictor:
     ) -> VQAResult:
         thought = self.model.think(scene, torch.tensor([asked.ids, asked.ids]))
         answering = self.answering(thought)
-        beam = Beam(max(5, options.answers) + 3, max_length=MAX_ANSWER)  # a few more, as some are left out
-        found = [] if choices else answering.best(beam, beam.size)
-        texts = [[self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens, _ in row] for row in found]
-        if choices:
-            candidates = choices
-        else:
-            pairs = sorted(zip(texts[SEEING], found[SEEING], strict=True), key=lambda pair: _says_twice(pair[0]))
-            candidates = {text: tokens for text, (tokens, _) in pairs[: options.answers]}
+        candidates = choices or self._candidates(answering, Beam(max(5, options.answers) + 3, max_length=MAX_ANSWER))
         answers = _scored(answering, candidates, among=bool(choices))
-        blind = max(answers, key=lambda answer: answer.blind_logprob).text if choices else texts[BLIND][0]
+        blind = max(answers, key=lambda answer: answer.blind_logprob).text
+        if not choices:
+            answers = tuple(sorted(answers, key=lambda answer: _says_twice(answer.text)))[: options.answers]
+            answers = tuple(sorted(answers, key=lambda answer: -answer.logprob))
         grid = self.model.encoder.config.grid
         hops = torch.stack([attention[SEEING] for attention in thought.hops])  # (hops, P + 1)
         kind = self.model.config.types[int(thought.type_logits[SEEING].argmax())]
         return VQAResult(
             answers[0].text, answers, blind, kind, asked.read_as, asked.unknown,
             self.model.config.wording if kind == "yes/no" else 0.0,
+            self._by_word(asked.ids, thought.evidence[SEEING]) if kind == "yes/no" else {},
             round(time.perf_counter() - start, 4), hops[:, :-1].reshape(-1, *grid).numpy(),
             tuple(hops[:, :-1].sum(1).tolist()),
         )  # fmt: skip

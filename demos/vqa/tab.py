@@ -60,7 +60,8 @@ def vqa(image: str, question: str, choices: list[str] | None = None) -> dict[str
     Returns:
         text of the best answer, answers [{text, logprob, blind_logprob (without the photo), probability,
         blind_probability}], blind_text, question_type, read_as, unknown, wording (share of what the question alone
-        suggests that was taken away, for yes and no), seconds
+        suggests that was taken away, for yes and no), evidence {word: log-odds that it adds to yes, by what the photo
+        shows}, seconds
     """
     return _ask(image, question, choices or []).to_dict()
 
@@ -99,6 +100,9 @@ def answers_html(result: "VQAResult") -> str:
                 share=f"{result.wording:.0%}",
             )
         )
+    if result.evidence:
+        words = ", ".join(f"{escape(word)} {odds:+.1f}" for word, odds in result.evidence.items())
+        notes.append(both("What the photo says of its words, in log-odds of “yes”: {words}.", words=words))
     if result.read_as:
         pairs = ", ".join(f"{escape(word)} → {escape(known)}" for word, known in result.read_as.items())
         notes.append(both("Read as: {pairs}.", pairs=pairs))

@@ -22,7 +22,7 @@ from core.captioned_photos import read_collection
 from core.checkpoint import checkpoint_folder, load_tokenizer, read_tensors
 from core.command_line import given
 from core.decoder import DecoderConfig
-from core.errors import InputError
+from core.errors import InputError, check_number
 from core.feature_cache import stem_cache
 from core.text import PAD, UNK, train_word_tokenizer
 from core.training import Loss, TrainingConfig, best_precision, train
@@ -31,6 +31,7 @@ from demos.vqa.data import (
     Collate,
     Question,
     QuestionedPhotos,
+    balanced,
     generated_questions,
     read_daquar,
     read_yes_no,
@@ -39,6 +40,8 @@ from demos.vqa.evaluate import Look, dev_scores
 from demos.vqa.frequent import FrequentAnswers
 from demos.vqa.model import VQA, VQAConfig
 from demos.vqa.text import mirror, normalise, normalise_answer
+from demos.vqa.train_evidence import CONFIG as EVIDENCE
+from demos.vqa.train_evidence import Regression, describe, read_described, word_loader, word_loss, word_score
 from demos.vqa.train_frequent import (
     CONFIG,
     WholeStemMaps,
@@ -49,7 +52,6 @@ from demos.vqa.train_frequent import (
     class_loss,
     see,
     thin,
-    with_classes,
 )
 
 TYPE_WEIGHT = 0.1
@@ -94,6 +96,7 @@ def read_set(root: Path, phrasings: int, splits: Sequence[str] = ("train", "dev"
         questions["train"] = generated_questions(collection["train"], phrasings=phrasings, statements=True)
     if (root / "vqa_yes_no.train.tsv").exists():
         human = read_yes_no(root)
+        human["train"] = balanced(human["train"])
         questions = {split: [*human[split], *found] for split, found in questions.items()}
     return QuestionSet(questions, {split: [photo.path for photo in collection[split]] for split in splits})
 
@@ -180,7 +183,7 @@ def teach_classes(
     """The last stage: the network stays, and gets classes for frequent answers."""
     thinned = [{split: thin(found, options.seed) for split, found in one.questions.items()} for one in sets]
     questions = [q for found in thinned for q in found["train"]]
-    model = with_classes(model, answer_classes(questions, tokenizer, options.least))
+    model = model.rebuilt("frequent", frequent=answer_classes(questions, tokenizer, options.least))
     settings = given(options, ("wording", "test_size"))
     model.config = replace(model.config, **settings)
     whole = WholeStemMaps(model)
@@ -203,6 +206,34 @@ def teach_classes(
     train(model.frequent, loader, class_loss, config, options.out, evaluate, keep, resume=options.resume)
 
 
+def teach_evidence(
+    model: VQA, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig, options: argparse.Namespace
+) -> None:
+    """The network stays, and learns from captions which words photos speak for."""
+    model = model.rebuilt("evidence", evidence=options.only_evidence)
+    look = WholeStemMaps(model)
+    described = {
+        split: describe(model, tokenizer, photos, look) for split, photos in read_described(options.data).items()
+    }
+    regression = Regression(described["train"])
+
+    def keep(learnt: Regression) -> None:
+        learnt.into(model.evidence, described["train"], tokenizer)
+        save(tokenizer, options.out, model, eight_bits=True)
+
+    evaluate = partial(word_score, dev=described["dev"])
+    train(
+        regression,
+        word_loader(described["train"]),
+        word_loss,
+        config,
+        options.out,
+        evaluate,
+        keep,
+        resume=options.resume,
+    )
+
+
 # --- command line ------------------------------------------------------------------------------------------------
 
 _RECIPE = """
@@ -216,8 +247,11 @@ the shipped checkpoint (the vocabulary was cut after the first stage, as its car
       --start runs/vqa3/best --word 0 1 --out runs/vqa4
   python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 8 --learning-rate 3e-4 --seed 4
       --start runs/vqa4/best --average 0.99 --warmup-steps 50 --out runs/vqa5
-  python -m demos.vqa train --data coco daquar --repeats 1 1 --views 1 4 --start runs/vqa5/best --only-classes
-      --wording 0.75 --test-size 288 --out runs/vqa6
+  python -m demos.vqa train --data coco daquar flickr8k --repeats 2 4 1 --minutes 50 --learning-rate 4e-4 --seed 5
+      --start runs/vqa5/best --out runs/vqa6
+  python -m demos.vqa train --data coco daquar --repeats 1 1 --views 1 4 --start runs/vqa6/best --only-classes
+      --wording 0.75 --test-size 288 --out runs/vqa7
+  python -m demos.vqa train --data coco flickr8k --start runs/vqa7/best --only-evidence 0.5 --out runs/vqa8
 """
 _CONFIG = TrainingConfig(epochs=6, learning_rate=6e-4, weight_decay=0.02, average=0.998, precision="no", patience=4)
 
@@ -236,12 +270,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "leave --start as it is and give it classes for frequent answers (4 epochs, learning rate 5e-3, float32, "
         "24 photos a batch: --batch-size, --per-photo and --precision do not count)"
     )
-    parser.add_argument("--only-classes", action="store_true", help=help_text)
+    parser.add_argument("--only-classes", action="store_true", default=None, help=help_text)
     parser.add_argument("--least", type=float, default=3, help="--only-classes: times that an answer has to be given")
     help_text = "--only-classes: share that is taken away of what the wording alone says of yes and no"
     parser.add_argument("--wording", type=float, help=help_text)
     help_text = "--only-classes: random views of the photos of each folder, beside the whole photo (default: one)"
     parser.add_argument("--views", type=int, nargs="+", help=help_text)
+    help_text = (
+        "leave --start as it is and learn from the captions of --data which words photos speak for (16 epochs); so "
+        'many log-odds does "yes" get for each standard deviation'
+    )
+    parser.add_argument("--only-evidence", type=float, metavar="WEIGHT", help=help_text)
     help_text = "--only-classes: pixels a side at which photos are seen from now on"
     parser.add_argument("--test-size", type=int, help=help_text)
     parser.add_argument("--captioner", help="captioner to start from (default: the repository's own)")
@@ -261,18 +300,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
 
 
+def check_stage(options: argparse.Namespace) -> None:
+    """Raises InputError where the options of one stage do not go together."""
+    late = [f"--{name.replace('_', '-')}" for name in given(options, ("only_classes", "only_evidence"))]
+    if len(late) > 1:
+        raise InputError(f"{' and '.join(late)} are a stage each: leave one out.")
+    if late and not options.start:
+        raise InputError(f"{late[0]} needs a network that answers: name its checkpoint with --start.")
+    if late and options.word:
+        raise InputError(f"{late[0]} leaves the network as it is, which can then learn no --word: leave one out.")
+    if options.only_evidence is not None:
+        check_number("--only-evidence", options.only_evidence, 0.01, 10)
+
+
 def main(options: argparse.Namespace) -> None:
     """Train, and keep the checkpoint that does best on the dev questions."""
     options.repeats = options.repeats or [1] * len(options.data)
     options.views = options.views or [1] * len(options.data)
-    if options.only_classes and not options.start:
-        raise InputError("--only-classes needs a network that answers: name its checkpoint with --start.")
-    if options.only_classes and options.word:
-        raise InputError("--only-classes leaves the network as it is, which can then learn no --word: leave one out.")
+    check_stage(options)
     for name in ("repeats", "views"):
         if len(getattr(options, name)) != len(options.data):
             raise InputError(f"--{name} needs one number for each of the {len(options.data)} folders.")
     set_seed(options.seed)
+    if options.only_evidence is not None:
+        settings = given(options, ("epochs", "learning_rate", "average", "warmup_steps"))
+        model, tokenizer = VQA.from_pretrained(options.start), load_tokenizer(options.start)
+        teach_evidence(model, tokenizer, replace(EVIDENCE, seed=options.seed, **settings), options)
+        return
     sets = [read_set(root, options.phrasings) for root in options.data]
     if options.start:
         model, tokenizer = VQA.from_pretrained(options.start), load_tokenizer(options.start)
@@ -285,7 +339,7 @@ def main(options: argparse.Namespace) -> None:
         teach_classes(model, tokenizer, sets, replace(CONFIG, seed=options.seed, **chosen), options)
         return
     if model.config.frequent:  # they are for the network as it was
-        model = with_classes(model, ())
+        model = model.rebuilt("frequent", frequent=())
     if options.word:
         tokenizer = take_in(model, tokenizer, *options.word)
     loader = training_loader(sets, model, tokenizer, options)

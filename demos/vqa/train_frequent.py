@@ -133,14 +133,6 @@ def thin(questions: Sequence[Question], seed: int) -> list[Question]:
     return [q for q in questions if q.source != "generated"] + kept
 
 
-def with_classes(model: VQA, classes: tuple[Tokens, ...]) -> VQA:
-    """The same network with an untrained classifier of these answers, in place of any that it has."""
-    grown = VQA(replace(model.config, frequent=classes))
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("frequent.")}
-    grown.load_state_dict(grown.state_dict() | kept)
-    return grown
-
-
 @torch.inference_mode()
 def see(
     model: VQA,

@@ -18,7 +18,7 @@ def client(app: App) -> Client:
 
 def test_a_question_gets_the_documented_fields(client):
     result = client.predict(handle_file(BUS), "What colour is the bus", api_name="/vqa")
-    fields = {"text", "answers", "blind_text", "question_type", "read_as", "unknown", "wording", "seconds"}
+    fields = {"text", "answers", "blind_text", "question_type", "read_as", "unknown", "wording", "evidence", "seconds"}
     assert fields == set(result)
     assert result["text"] == result["answers"][0]["text"] == "red"
     assert result["question_type"] == "color"
@@ -41,7 +41,9 @@ def test_choices_are_ranked(client):
 def test_what_cannot_be_answered_gets_a_sentence_and_the_app_goes_on(client, question, reason):
     with pytest.raises(AppError, match=reason):
         client.predict(handle_file(BUS), question, api_name="/vqa")
-    assert client.predict(handle_file(BUS), "is there a bus?", api_name="/vqa")["question_type"] == "yes/no"
+    result = client.predict(handle_file(BUS), "is there a bus?", api_name="/vqa")
+    assert result["question_type"] == "yes/no"
+    assert result["evidence"]["bus"] > 0
 
 
 def test_a_question_without_a_photo_or_about_no_photo_gets_a_sentence(client, tmp_path):

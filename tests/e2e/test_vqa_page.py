@@ -46,6 +46,7 @@ def test_choices_are_ranked(page):
 def test_an_example_is_a_click_away(page):
     page.locator("#vqa-examples").get_by_text("Is there a dog in the picture?").click()
     expect(page.locator("#vqa-answers ol.answers > li")).to_have_count(5)
+    expect(page.locator("#vqa-answers .looked")).to_contain_text("What the photo says of its words")
 
 
 def test_what_is_missing_is_said(page):

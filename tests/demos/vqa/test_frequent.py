@@ -24,7 +24,6 @@ from demos.vqa.train_frequent import (
     class_accuracy,
     class_loss,
     collate,
-    with_classes,
 )
 
 
@@ -184,7 +183,7 @@ def test_without_classes_the_decoder_answers_alone(answering):
     assert len(alone.best(Beam(3, max_length=3), 2)[1]) == 2
 
 
-def test_what_the_wording_says_of_yes_and_no_is_taken_away(network):
+def test_what_the_wording_says_of_yes_and_no_is_taken_away_and_evidence_added(network):
     """Of both questions, the one with its photo and the one without; by hand for one, half of it taken."""
     network.eval()
     photos = torch.randn(1, 49, 1280, generator=torch.Generator().manual_seed(1)).expand(2, -1, -1)
@@ -193,12 +192,12 @@ def test_what_the_wording_says_of_yes_and_no_is_taken_away(network):
         answering = network.answering(network.think(scene, torch.tensor([[5, 6, 7]] * 2)))
     yes, no, other = (4,), (5,), (6, 7)
     before = torch.tensor(answering.score([[yes, no, other]] * 2))
-    fair = answering.without_wording((yes, no), 0.5)
+    fair = answering.without_wording((yes, no), 0.5, torch.tensor([2.0, 0.0]))
     after = torch.tensor(fair.score([[yes, no, other]] * 2))
     torch.testing.assert_close(after.exp()[:, :2].sum(1), before.exp()[:, :2].sum(1))
     torch.testing.assert_close(after[:, 2], before[:, 2])
     odds, now = before[:, 0] - before[:, 1], after[:, 0] - after[:, 1]
-    torch.testing.assert_close(now, torch.stack([odds[0] - odds[1] / 2, odds[1] / 2]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(now, torch.stack([odds[0] - odds[1] / 2 + 2, odds[1] / 2]), atol=1e-4, rtol=0)
     for best, scores in zip(fair.best(Beam(4, max_length=3), 9), after.tolist(), strict=True):
         assert dict(best)[yes] == pytest.approx(scores[0], abs=1e-4)
         assert dict(best)[no] == pytest.approx(scores[1], abs=1e-4)
@@ -206,7 +205,7 @@ def test_what_the_wording_says_of_yes_and_no_is_taken_away(network):
 
 def test_a_network_that_gets_classes_stays_as_it_was(network):
     network.eval()
-    grown = with_classes(network, ((4,), (5,), (6, 7), (8,))).eval()
+    grown = network.rebuilt("frequent", frequent=((4,), (5,), (6, 7), (8,))).eval()
     photos, questions = torch.randn(2, 49, 1280), torch.tensor([[5, 6, 7], [8, 9, 0]])
     with torch.no_grad():
         before, after = (m.think(m.look(photos), questions) for m in (network, grown))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from core.errors import InputError
 from core.metrics import soft_accuracy
 from demos.vqa.__main__ import main
-from demos.vqa.data import generated_questions, read_daquar, read_yes_no
+from demos.vqa.data import Question, balanced, generated_questions, read_daquar, read_yes_no
 from demos.vqa.train import read_set, take_in
 
 
@@ -68,13 +69,17 @@ def test_a_training_makes_a_checkpoint_that_answers_and_is_measured(coco, daquar
     assert main([*grow, "--out", str(tmp_path / "classes")]) == 0
     learnt = [r["dev"]["accuracy"] for r in map(json.loads, (tmp_path / "classes" / "log.jsonl").open()) if "dev" in r]
     assert max(learnt) > 50  # "garbage bin" is what every dev question of DAQUAR is answered with
-    checkpoint = str(tmp_path / "classes" / "best")
+    judge = ["train", "--data", str(coco), "--only-evidence", "0.5", "--start", str(tmp_path / "classes" / "best")]
+    assert main([*judge, "--epochs", "3", "--learning-rate", "1e-2", "--out", str(tmp_path / "judging")]) == 0
+    fits = [r["dev"]["logprob"] for r in map(json.loads, (tmp_path / "judging" / "log.jsonl").open()) if "dev" in r]
+    assert fits[-1] > fits[0]
+    checkpoint = str(tmp_path / "judging" / "best")
     capsys.readouterr()
     assert main([str(coco / "images" / "bus.jpg"), "Is this a dog?", "--json", "--checkpoint", checkpoint]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["text"]
     assert main(["evaluate", "--data", str(coco), "--checkpoint", checkpoint, "--save", "toy"]) == 0
-    saved = json.loads((tmp_path / "classes" / "best" / "metrics.json").read_text())["evaluations"]
+    saved = json.loads((tmp_path / "judging" / "best" / "metrics.json").read_text())["evaluations"]
     assert [record["source"] for record in saved] == ["human yes/no", "generated"]
     assert all(0 <= record["accuracy"] <= 100 and 0 <= record["blind"] <= 100 for record in saved)
 
@@ -91,7 +96,31 @@ def test_a_new_word_takes_the_place_of_the_rarest_and_starts_as_another(network,
             take_in(network, tokenizer, word, like)
 
 
-def test_classes_alone_learn_no_word(daquar, tmp_path, capsys):
-    run = ["train", "--data", str(daquar), "--only-classes", "--start", str(tmp_path), "--word", "0", "1"]
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--only-classes", "--word", "0", "1"], "--word"),
+        (["--only-evidence", "1", "--word", "0", "1"], "--word"),
+        (["--only-classes", "--only-evidence", "1"], "leave one out"),
+        (["--only-evidence", "0"], "from 0.01 to 10"),
+        (["--only-evidence", "nan"], "from 0.01 to 10"),
+    ],
+)
+def test_late_stages_refuse_what_they_cannot_do(daquar, tmp_path, capsys, options, said):
+    run = ["train", "--data", str(daquar), "--start", str(tmp_path), *options]
     assert main([*run, "--out", str(tmp_path / "out")]) == 2
-    assert "--word" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", [["--only-classes"], ["--only-evidence", "1"]])
+def test_late_stages_need_a_network(daquar, tmp_path, capsys, stage):
+    assert main(["train", "--data", str(daquar), *stage, "--out", str(tmp_path / "out")]) == 2
+    assert "--start" in capsys.readouterr().err
+
+
+def test_only_questions_that_are_answered_either_way_are_balanced():
+    def asked(question: str, answer: str) -> Question:
+        return Question(Path("bus.jpg"), question, (answer,), "yes/no", "human yes/no")
+
+    both = [asked("Is this a bus?", "yes"), asked("is this  a bus?", "no"), asked("Is this a bus?", "yes")]
+    assert balanced([both[0], asked("Is this a cat?", "yes"), *both[1:], asked("Is it?", "no")]) == both

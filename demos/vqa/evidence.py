@@ -1,0 +1,54 @@
+"""Which words of a question the photo speaks for: what decides a yes/no question about something seldom asked for.
+
+People who are asked whether a photo shows a lesson or a conference use words of which no question teaches enough. But
+people who describe photos use them, too, and a linear layer learns for every word of the vocabulary how the photos look
+on whose captions it is (the "high-level concepts" of Wu et al. 2016). That cannot learn any question by heart.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from core.text import UNK
+from demos.vqa.lexicon import words
+
+# Words that are in a question for its grammar, or that say of any photo what it is.
+_GRAMMAR = words(
+    """a an the this that these those there here it its is are was were be being been do does did can could would will
+    should has have had any some you we i see seen look looks of in on at to for from with by or and as if not no yes
+    picture pictures photo photos photograph image images what which who whose where when why how many much"""
+)
+
+# People ask for what might be there: only what speaks for a question by more than this speaks for "yes". In standard
+# deviations, chosen on dev.
+USUAL = 1.5
+
+
+class WordEvidence(nn.Module):
+    """For each word of the vocabulary: how much more it is likely to be said of this photo than of others."""
+
+    def __init__(self, feature_dim: int, vocab_size: int):
+        super().__init__()
+        self.scores = nn.Linear(feature_dim, vocab_size)  # in standard deviations over the training photos
+        self.register_buffer("telling", torch.zeros(vocab_size))  # 1 for words that count
+
+    def forward(self, grids: Tensor, questions: Tensor, rows: Tensor) -> Tensor:
+        """(B, P, D) grid features, (N, T) questions about photos `rows` (N,) -> (N, T) what each says of each word.
+
+        A word that does not count has 0. Others are divided by the root of their number, so that their sum, which is
+        what the photo says of the question, has one scale however long it is; each loses its share of what is USUAL.
+        """
+        scores = self.scores(grids.mean(1))
+        tells = self.telling[questions]
+        count = tells.sum(1, keepdim=True).clamp(min=1)
+        return (scores[rows[:, None], questions] / count.sqrt() - USUAL / count) * tells
+
+
+def telling_words(tokenizer: PreTrainedTokenizerFast, known: Tensor) -> Tensor:
+    """(V,) 1 for each word of content that is `known` (V,), 0 for the rest."""
+    telling = (known > 0).float()
+    telling[: UNK + 1] = 0
+    for word, token in tokenizer.get_vocab().items():
+        if word in _GRAMMAR or not any(map(str.isalpha, word)):
+            telling[token] = 0
+    return telling
