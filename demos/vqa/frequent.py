@@ -144,9 +144,9 @@ class Answering:
     memory: Memory  # of N photos, one a question
     classes: dict[Tokens, int]
     shares: Tensor  # (N, classes + 1) log of the probability that each class has, and that the decoder has
-    yes_no: tuple[Tokens, ...] = ()  # "yes" and "no", if anything of what the wording says of them is taken away
-    wording: float = 0.0  # the share that is
-    evidence: Tensor | None = None  # (N,) log-odds that "yes" gets instead
+    yes_no: tuple[Tokens, ...] = ()  # "yes" and "no", if they get another probability than the network's
+    wording: float = 0.0  # share that they lose of what the wording alone says
+    evidence: Tensor | None = None  # (N,) log-odds that "yes" gets
 
     def without_wording(self, yes_no: tuple[Tokens, Tokens], share: float, evidence: Tensor) -> "Answering":
         """The same, with a share of what the wording alone says taken away from "yes" against "no", and (N,) `evidence`
@@ -216,7 +216,8 @@ def score_answers(decoder: LSTMDecoder, memory: Memory, answers: Tensor) -> Tens
     for place in range(2, answers.size(1)):
         going = answers[live, place] != PAD
         live, before = live[going], before[going]
-        output = decoder(answers[live, place - 1, None], memory[rows[live]], state.select(before))
+        looked_at = memory if len(live) == len(answers) else memory[rows[live]]
+        output = decoder(answers[live, place - 1, None], looked_at, state.select(before))
         state, before = output.state, torch.arange(len(live), device=answers.device)
         logprobs = output.logits[:, -1].float().log_softmax(1)
         total[live] += logprobs.gather(1, answers[live, place, None])[:, 0]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -137,9 +138,11 @@ class VQAPredictor:
         return answering.without_wording(self._yes_no, config.wording, thought.evidence.sum(1))
 
     def _by_word(self, question: Sequence[int], evidence: torch.Tensor) -> dict[str, float]:
-        """{word: its log-odds} of the words that count"""
-        words = self.tokenizer.convert_ids_to_tokens(list(question))
-        return {word: round(odds, 4) for word, odds in zip(words, evidence.tolist(), strict=True) if odds}
+        """{word: its log-odds} of the words that count; those of a word that comes twice are added"""
+        added: Counter[str] = Counter()
+        for word, odds in zip(self.tokenizer.convert_ids_to_tokens(list(question)), evidence.tolist(), strict=True):
+            added[word] += odds
+        return {word: round(odds, 4) for word, odds in added.items() if odds}
 
     def _candidates(self, answering: Answering, beam: Beam) -> dict[str, tuple[int, ...]]:
         """{text: tokens} of what is likely with the photo or without it"""

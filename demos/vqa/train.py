@@ -222,16 +222,8 @@ def teach_evidence(
         save(tokenizer, options.out, model, eight_bits=True)
 
     evaluate = partial(word_score, dev=described["dev"])
-    train(
-        regression,
-        word_loader(described["train"]),
-        word_loss,
-        config,
-        options.out,
-        evaluate,
-        keep,
-        resume=options.resume,
-    )
+    loader = word_loader(described["train"])
+    train(regression, loader, word_loss, config, options.out, evaluate, keep, resume=options.resume)
 
 
 # --- command line ------------------------------------------------------------------------------------------------
@@ -322,10 +314,10 @@ def main(options: argparse.Namespace) -> None:
         if len(getattr(options, name)) != len(options.data):
             raise InputError(f"--{name} needs one number for each of the {len(options.data)} folders.")
     set_seed(options.seed)
+    chosen = given(options, ("epochs", "minutes", "learning_rate", "average", "warmup_steps"))
     if options.only_evidence is not None:
-        settings = given(options, ("epochs", "learning_rate", "average", "warmup_steps"))
         model, tokenizer = VQA.from_pretrained(options.start), load_tokenizer(options.start)
-        teach_evidence(model, tokenizer, replace(EVIDENCE, seed=options.seed, **settings), options)
+        teach_evidence(model, tokenizer, replace(EVIDENCE, seed=options.seed, **chosen), options)
         return
     sets = [read_set(root, options.phrasings) for root in options.data]
     if options.start:
@@ -333,8 +325,6 @@ def main(options: argparse.Namespace) -> None:
     else:
         questions = [q for one in sets for q in one.questions["train"]]
         model, tokenizer = new_model(questions, options.captioner or checkpoint_folder("captioning"), options.min_count)
-    names = ("epochs", "minutes", "learning_rate", "average", "warmup_steps")
-    chosen = given(options, names)
     if options.only_classes:
         teach_classes(model, tokenizer, sets, replace(CONFIG, seed=options.seed, **chosen), options)
         return

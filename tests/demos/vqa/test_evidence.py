@@ -126,6 +126,7 @@ def test_the_result_says_what_each_word_added_to_a_yes_no_question(judging, phot
     with torch.no_grad():
         judging.model.kind_of_question.bias.copy_(torch.eye(6)[judging.model.config.types.index("yes/no")] * 50)
     assert judging(photo, "is the bus by two dogs").evidence == {"bus": -5.7426, "dogs": 2.7426}
+    assert judging(photo, "is this bus a bus").evidence == {"bus": pytest.approx(-12 / 2**0.5 - 3, abs=1e-3)}
     with torch.no_grad():
         judging.model.kind_of_question.bias.copy_(torch.eye(6)[judging.model.config.types.index("color")] * 50)
     assert judging(photo, "what color is the bus").evidence == {}

@@ -75,6 +75,19 @@ def test_a_training_makes_a_checkpoint_that_answers_and_is_measured(coco, daquar
     assert fits[-1] > fits[0]
     checkpoint = str(tmp_path / "judging" / "best")
     capsys.readouterr()
+    wrong = [
+        "train",
+        "--data",
+        str(daquar),
+        "--only-evidence",
+        "0.5",
+        "--start",
+        checkpoint,
+        "--out",
+        str(tmp_path / "x"),
+    ]
+    assert main(wrong) == 2
+    assert "captions" in capsys.readouterr().err
     assert main([str(coco / "images" / "bus.jpg"), "Is this a dog?", "--json", "--checkpoint", checkpoint]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["text"]
