@@ -19,6 +19,9 @@ _GRAMMAR = words(
     picture pictures photo photos photograph image images what which who whose where when why how many much"""
 )
 
+# What follows these is known to be there, or nobody would ask: "Is the cat sleeping?" is about sleeping.
+_DEFINITE = words("the this that these those his her its their")
+
 # People ask for what might be there: only what speaks for a question by more than this speaks for "yes". In standard
 # deviations, chosen on dev.
 USUAL = 1.5
@@ -31,6 +34,7 @@ class WordEvidence(nn.Module):
         super().__init__()
         self.scores = nn.Linear(feature_dim, vocab_size)  # in standard deviations over the training photos
         self.register_buffer("telling", torch.zeros(vocab_size))  # 1 for words that count
+        self.register_buffer("definite", torch.zeros(vocab_size))  # 1 for words after which none does
 
     def forward(self, grids: Tensor, questions: Tensor, rows: Tensor) -> Tensor:
         """(B, P, D) grid features, (N, T) questions about photos `rows` (N,) -> (N, T) what each says of each word.
@@ -39,7 +43,8 @@ class WordEvidence(nn.Module):
         what the photo says of the question, has one scale however long it is; each loses its share of what is USUAL.
         """
         scores = self.scores(grids.mean(1))
-        tells = self.telling[questions]
+        known = nn.functional.pad(self.definite[questions[:, :-1]], (1, 0))
+        tells = self.telling[questions] * (1 - known)
         count = tells.sum(1, keepdim=True).clamp(min=1)
         return (scores[rows[:, None], questions] / count.sqrt() - USUAL / count) * tells
 
@@ -52,3 +57,10 @@ def telling_words(tokenizer: PreTrainedTokenizerFast, known: Tensor) -> Tensor:
         if word in _GRAMMAR or not any(map(str.isalpha, word)):
             telling[token] = 0
     return telling
+
+
+def definite_words(tokenizer: PreTrainedTokenizerFast) -> Tensor:
+    """(V,) 1 for each word that points at something known, 0 for the rest."""
+    definite = torch.zeros(len(tokenizer))
+    definite[[token for word, token in tokenizer.get_vocab().items() if word in _DEFINITE]] = 1
+    return definite

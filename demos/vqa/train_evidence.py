@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from core.captioned_photos import CaptionedPhoto, read_collection
 from core.training import Loss, TrainingConfig
 from demos.vqa.evaluate import Look
-from demos.vqa.evidence import WordEvidence, telling_words
+from demos.vqa.evidence import WordEvidence, definite_words, telling_words
 from demos.vqa.model import VQA
 from demos.vqa.text import normalise, training_ids
 
@@ -86,6 +86,7 @@ class Regression(nn.Module):
         """Copy what was learnt."""
         weight, bias = self.scores(described.features)
         evidence.scores.load_state_dict({"weight": weight, "bias": bias})
+        evidence.definite.copy_(definite_words(tokenizer))
         evidence.telling.copy_(telling_words(tokenizer, described.words.sum(0) >= KNOWN))
 
 
