@@ -3,6 +3,7 @@
     photo -> CNN -> 81 places ------------------.  attention hops 1 and 2 (stacked attention, Yang et al. 2016)
     question -> bidirectional LSTM -> vector ---+-> product of what was asked and seen (Antol et al. 2015) -> decoder
     question as a bag of words -----------------+-> classes of frequent answers, if any (see demos.vqa.frequent)
+    words of the question ----------------------+-> log-odds for "yes", if any (see demos.vqa.evidence)
 
 While the LSTM reads the question it is told for every word how likely the photo shows it, by a word detector (the
 "high-level concepts" of Wu et al. 2016). The same network answers without a photo: all places are then one learned
