@@ -19,7 +19,7 @@ _GRAMMAR = words(
     picture pictures photo photos photograph image images what which who whose where when why how many much"""
 )
 
-# What follows these is known to be there, or nobody would ask: "Is the cat sleeping?" is about sleeping.
+# What follows these is known to be there: "Is the cat sleeping?" is about sleeping.
 _DEFINITE = words("the this that these those his her its their")
 
 # People ask for what might be there: only what speaks for a question by more than this speaks for "yes". In standard
@@ -45,6 +45,7 @@ class WordEvidence(nn.Module):
         scores = self.scores(grids.mean(1))
         known = nn.functional.pad(self.definite[questions[:, :-1]], (1, 0))
         tells = self.telling[questions] * (1 - known)
+        tells = torch.where(tells.any(1, keepdim=True), tells, self.telling[questions])  # "Is this coffee?"
         count = tells.sum(1, keepdim=True).clamp(min=1)
         return (scores[rows[:, None], questions] / count.sqrt() - USUAL / count) * tells
 

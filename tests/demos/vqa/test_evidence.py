@@ -93,17 +93,19 @@ def test_photos_are_described_by_all_words_of_their_captions(network, tokenizer,
     assert "dogs" not in words
 
 
-def test_what_is_pointed_at_does_not_count(tokenizer):
+def test_what_is_pointed_at_does_not_count_where_another_word_does(tokenizer):
     evidence = WordEvidence(2, len(tokenizer))
     evidence.definite.copy_(definite_words(tokenizer))
     evidence.telling.copy_(telling_words(tokenizer, torch.ones(len(tokenizer))))
     with torch.no_grad():
         evidence.scores.weight.zero_()
         evidence.scores.bias.fill_(2.0)
-    questions = [tokenizer.convert_tokens_to_ids(words.split()) for words in ("is the bus red", "is a bus red")]
-    found = evidence(torch.zeros(1, 3, 2), torch.tensor(questions), torch.tensor([0, 0]))
+    questions = [
+        tokenizer.convert_tokens_to_ids(words.split()) for words in ("is the bus red", "is a bus red", "is in the bus")
+    ]
+    found = evidence(torch.zeros(1, 3, 2), torch.tensor(questions), torch.tensor([0, 0, 0]))
     both = 2 / 2**0.5 - USUAL / 2
-    torch.testing.assert_close(found, torch.tensor([[0, 0, 0, 2 - USUAL], [0, 0, both, both]]))
+    torch.testing.assert_close(found, torch.tensor([[0, 0, 0, 2 - USUAL], [0, 0, both, both], [0, 0, 0, 2 - USUAL]]))
 
 
 @pytest.fixture
