@@ -15,7 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent an
 import gradio as gr
 
 from core.errors import UnrolledError
-from core.heap import share_heaps
+from core.fast.heap import share_heaps
 from demos import DEMOS, i18n, start
 from demos.page import Page
 from demos.widgets import INTERNAL
@@ -23,7 +23,7 @@ from demos.widgets import INTERNAL
 PROMISE = i18n.both("Recurrent networks at work, and what happens inside them while they are.")
 INTRODUCTION = f'<header class="introduction"><h1>Unrolled</h1><p>{PROMISE}</p></header>'
 KEEP_SECONDS = 3600  # how long uploads and results stay on disk
-MAX_UPLOAD = "60mb"  # as core.video.VideoLimits.file_bytes; core.media takes less
+MAX_UPLOAD = "60mb"  # as core.input.video.VideoLimits.file_bytes; core.input.image takes less
 MAX_WAITING = 64  # visitors in the queue; the next one is asked to come back later
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Ubuntu", "sans-serif"]  # installed ones: no downloads

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.load import ROOT, client_of, requests, resident, running_app
 
-IMPORTS = ("app", "core.media", "demos.captioning.predict", "demos.lipreading.predict")
+IMPORTS = ("app", "core.input.image", "demos.captioning.predict", "demos.lipreading.predict")
 
 
 def import_seconds(module: str) -> float:

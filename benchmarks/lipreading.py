@@ -22,7 +22,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from core.video import load_video, save_video
+from core.input.video import load_video, save_video
 from demos.lipreading.mouth import find_face
 from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, crop, read
 

@@ -30,7 +30,7 @@ import gradio as gr
 import httpx
 from gradio_client import Client, handle_file
 
-from core.video import save_video
+from core.input.video import save_video
 from demos.lipreading.animator import FPS, speak
 
 ROOT = Path(__file__).resolve().parents[1]

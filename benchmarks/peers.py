@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.torchvision_import import import_torchvision
+from core.fast.torchvision_import import import_torchvision
 
 import_torchvision()  # before transformers' image processors, which import it
 

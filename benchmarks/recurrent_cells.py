@@ -14,7 +14,7 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
-from core.training import TrainingConfig, best_precision
+from core.training.loop import TrainingConfig, best_precision
 from demos.sentiment.data import read_corpus
 from demos.sentiment.model import ReaderConfig
 from demos.sentiment.train import new_classifier, new_tokenizer, train_classifier

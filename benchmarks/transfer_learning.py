@@ -13,7 +13,7 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
-from core.training import TrainingConfig, best_precision
+from core.training.loop import TrainingConfig, best_precision
 from demos.captioning.data import read_collection
 from demos.captioning.train import Collections, new_captioner, teacher_loss, train_on_photos
 

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from core.errors import ModelError
-from core.quantisation import dequantise, quantise
+from core.fast.quantisation import dequantise, quantise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -64,6 +64,7 @@ class Checkpoint(PyTorchModelHubMixin, model_card_template=_CARD, license="apach
     unsaved_prefixes: ClassVar[tuple[str, ...]] = ()  # state-dict names beginning so come from elsewhere (pip)
     config: Any
     folder: Path | None = None  # where the network was loaded from or saved to last
+    inference_only: bool = False  # made fast in place (batch norms folded, ...): no longer what a checkpoint holds
 
     def checkpoint_state_dict(self) -> dict[str, Tensor]:
         """The state dict as the file holds it: without `unsaved_prefixes`, tied weights under their first name only.
@@ -82,8 +83,14 @@ class Checkpoint(PyTorchModelHubMixin, model_card_template=_CARD, license="apach
         """Write weights and config.json, and a model card where there is none; other files of the folder stay.
 
         `half` keeps float32 tensors as float16, 11 bits of precision; a tensor too large for it stays float32.
-        `eight_bits` keeps matrices and filters in half of that (see core.quantisation).
+        `eight_bits` keeps matrices and filters in half of that (see core.fast.quantisation). Raises ModelError for a
+        network that was made fast for inference.
         """
+        if self.inference_only:
+            raise ModelError(
+                "This network was made fast for inference and can no longer be saved: load the checkpoint anew with "
+                "from_pretrained, and save that."
+            )
         folder = Path(folder)
         config = asdict(self.config)
         if _build_config(type(self.config), json.loads(json.dumps(config))) != self.config:
@@ -100,8 +107,8 @@ class Checkpoint(PyTorchModelHubMixin, model_card_template=_CARD, license="apach
             "config": config,
         }
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, weights)
-        _replace(folder / CONFIG, (json.dumps(facts, indent=2) + "\n").encode())
+        replace_file(folder / WEIGHTS, weights)
+        replace_file(folder / CONFIG, (json.dumps(facts, indent=2) + "\n").encode())
         if not (folder / "README.md").exists():
             parameters = f"{sum(tensor.numel() for tensor in tensors.values()):,}"
             self.generate_model_card(model_class=type(self).__name__, parameters=parameters).save(folder / "README.md")
@@ -299,8 +306,8 @@ def _halve(tensor: Tensor) -> Tensor:
     return halved if torch.equal(halved.isfinite(), tensor.isfinite()) else tensor
 
 
-def _replace(file: Path, content: bytes) -> None:
-    """A half-written file never carries the final name."""
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file; a half-written one never carries the final name."""
     part = file.with_name(file.name + ".part")
     part.write_bytes(content)
     part.replace(file)
@@ -321,6 +328,5 @@ def _remedy(file: Path) -> str:
     steps = []
     if folder.is_relative_to(REPOSITORY / "checkpoints"):
         steps.append(f"restore it with `git checkout -- {folder.relative_to(REPOSITORY).as_posix()}`")
-    if folder.parent == checkpoint_folder("any").parent.resolve():
-        steps.append(f"train it anew with `python -m demos.{folder.name} train`")
+        steps.append("train it anew by its recipe in recipes/")
     return ", or ".join(steps) or "name the folder of a checkpoint, or copy this one anew from where it came"

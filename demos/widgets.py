@@ -73,7 +73,7 @@ def photo_input(**options: Any) -> gr.Image:
     """A photo by upload, webcam or clipboard; handlers get the path of the file as it was uploaded.
 
     gr.Image itself would open it with any of Pillow's decoders first, and answer what it cannot open with an error of
-    its own. Here nothing is decoded before core.media has looked at it.
+    its own. Here nothing is decoded before core.input.image has looked at it.
     """
     photo = gr.Image(type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], **options)
     photo.preprocess = _uploaded_path

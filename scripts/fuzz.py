@@ -1,4 +1,4 @@
-"""Damage valid pictures and clips in 5,000 ways and see what core.media and core.video do with them.
+"""Damage valid pictures and clips in 5,000 ways and see what core.input.image and core.input.video do with them.
 
     python -m scripts.fuzz [--cases 5000] [--seed 0]      (needs requirements-dev.txt)
 
@@ -22,11 +22,11 @@ from PIL import Image
 from skimage import data
 
 from core.errors import InputError
-from core.media import load_image
-from core.video import VideoLimits, load_video, save_video
+from core.input.image import load_image
+from core.input.video import VideoLimits, load_video, save_video
 from tests.bad_input import encode, heic
-from tests.core.test_media import mutate
-from tests.core.test_video import encoded, gif, pictures
+from tests.core.input.test_image import mutate
+from tests.core.input.test_video import encoded, gif, pictures
 
 SECONDS, MEGABYTES = 10.0, 150.0
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")

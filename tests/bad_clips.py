@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from core.video import save_video
+from core.input.video import save_video
 from tests.bad_input import BadFile, register
-from tests.core.test_video import clip, gif, pictures, sound, wav
+from tests.core.input.test_video import clip, gif, pictures, sound, wav
 from tests.demos.lipreading.conftest import person
 
 EITHER = ""

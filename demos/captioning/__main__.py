@@ -7,9 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, with_progress, write_answers
-from core.command_line import Command, given, run_command
 from core.errors import InputError
+from core.serving.bulk import (
+    Answer,
+    Request,
+    answers_in_batches,
+    open_lines,
+    read_requests,
+    with_progress,
+    write_answers,
+)
+from core.serving.command_line import Command, given, run_command
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +59,7 @@ def _served(options: argparse.Namespace, requests: Iterable[Request]) -> Iterato
     load = partial(_answerer, options.checkpoint, options.batch_size)
     if options.ray is None:
         return load()(requests)
-    from core.cluster import answer_on_ray
+    from core.serving.cluster import answer_on_ray
 
     return answer_on_ray(load, requests, options.ray, options.batch_size)
 
@@ -64,7 +72,7 @@ def _answerer(checkpoint: str | None, batch_size: int) -> Callable[[Iterable[Req
 
 def _photos(inputs: Iterable[str]) -> Iterator[Path]:
     """Files as they are, folders as the pictures in them."""
-    from core.media import list_images
+    from core.input.image import list_images
 
     for name in inputs:
         path = Path(name)
@@ -100,7 +108,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """See core.command_line.run_command."""
+    """See core.serving.command_line.run_command."""
     return run_command("demos.captioning", "Captions for photos.", COMMANDS, arguments)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import ModelError
-from core.media import load_image
+from core.input.image import load_image
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration, BlipProcessor
@@ -52,7 +52,7 @@ def caption_with_blip(image: Any, source: str | Path = BLIP, max_length: int = 2
 
 @lru_cache(maxsize=1)
 def _load(folder: Path) -> tuple["BlipForConditionalGeneration", "BlipProcessor"]:
-    from core.torchvision_import import import_torchvision
+    from core.fast.torchvision_import import import_torchvision
 
     import_torchvision()  # which transformers prepares pictures with
     from transformers import BlipForConditionalGeneration, BlipProcessor

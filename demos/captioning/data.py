@@ -1,4 +1,4 @@
-"""Captioned photos as batches for training. The collections' readers are in core.captioned_photos."""
+"""Captioned photos as batches for training. The collections' readers are in core.training.captioned_photos."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from core.captioned_photos import CaptionedPhoto, read_caption_lines, read_collection
-from core.feature_cache import StemCache
-from core.text import UNK, encode, pad
+from core.input.tokenizers import UNK, encode, pad
+from core.training.captioned_photos import CaptionedPhoto, read_caption_lines, read_collection
+from core.training.feature_cache import StemCache
 
 __all__ = ["CaptionedPhoto", "CaptionedStems", "Collate", "read_caption_lines", "read_collection"]
 

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder
+from core.decoding.search import Beam, Hypothesis, beam_search
 from core.errors import InputError
-from core.feature_cache import StemCache
-from core.media import load_image
+from core.input.image import load_image
+from core.input.tokenizers import encode, pad
 from core.metrics import caption_scores, caption_scores_fast, r_precision, success_at_k
-from core.search import Beam, Hypothesis, beam_search
-from core.text import encode, pad
+from core.training.feature_cache import StemCache
 from demos.captioning.data import CaptionedPhoto, read_collection
 from demos.captioning.model import Captioner
 from demos.captioning.predict import CaptioningOptions, CaptioningPredictor, score_captions

@@ -7,11 +7,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from core.attention import Memory
 from core.checkpoint import Checkpoint
-from core.decoder import DecoderConfig, LSTMDecoder
-from core.encoders import check_test_size, create_encoder, encoder_config, fold_batch_norm, shared_encoder, to_grid
-from core.precision import inference_dtype
+from core.fast.precision import inference_dtype
+from core.networks.attention import Memory
+from core.networks.decoder import DecoderConfig, LSTMDecoder
+from core.networks.encoders import (
+    check_test_size,
+    create_encoder,
+    encoder_config,
+    fold_batch_norm,
+    shared_encoder,
+    to_grid,
+)
 from demos.captioning.ranking import DetectorWeights
 
 

@@ -15,13 +15,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from core.attention import Memory
 from core.checkpoint import checkpoint_folder, load_tokenizer
-from core.encoders import imagenet_labels
+from core.decoding.search import Beam, Hypothesis, beam_search
 from core.errors import InputError, check_number
-from core.media import clean_text, load_image
-from core.search import Beam, Hypothesis, beam_search
-from core.text import PAD, UNK, Token, encode, pad
+from core.input.image import load_image
+from core.input.text import clean_text
+from core.input.tokenizers import PAD, UNK, Token, encode, pad
+from core.networks.attention import Memory
+from core.networks.encoders import imagenet_labels
 from demos.captioning.model import Captioner
 from demos.captioning.ranking import DetectorWeights, WordJudge
 

@@ -14,8 +14,8 @@ from itertools import product
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from core.search import Hypothesis
-from core.text import UNK
+from core.decoding.search import Hypothesis
+from core.input.tokenizers import UNK
 
 FUNCTION_WORDS = frozenset(("a", "an", "the", "in", "on", "of", "with", "and", "to", "is", "are", "at"))
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)  # to choose from

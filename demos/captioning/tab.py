@@ -106,7 +106,7 @@ def show_attention(shown: Shown | None, click: gr.EventData) -> tuple[Image.Imag
 @explained
 def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
     """The best caption measured against the visitor's own, as HTML."""
-    from core.media import clean_text
+    from core.input.text import clean_text
 
     if shown is None:
         raise InputError("There is no caption to score yet: choose a photo first.")
@@ -222,7 +222,7 @@ def captions_html(result: "CaptioningResult", pressed: int, length_penalty: floa
 
 def attention_of(shown: Shown, number: int, word: int | None) -> tuple[Image.Image, str]:
     """(photo with the attention of one word, or of all when it is None, note as HTML) for a caption of a session."""
-    from core.media import load_image
+    from core.input.image import load_image
     from core.plots import attention_overlay, attention_sheet
 
     if not Path(shown.photo).exists():

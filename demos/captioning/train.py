@@ -24,17 +24,17 @@ from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from core.augmentation import FreshStemMaps
 from core.checkpoint import load_tokenizer
-from core.command_line import given
-from core.decoder import DecoderConfig
+from core.decoding.search import Hypothesis, Sampling, sample
 from core.errors import InputError
-from core.feature_cache import StemCache, stem_cache
-from core.media import load_image
+from core.input.image import load_image
+from core.input.tokenizers import BOS, PAD, UNK, encode, pad, train_word_tokenizer
 from core.metrics import CiderD, caption_scores_fast
-from core.search import Hypothesis, Sampling, sample
-from core.text import BOS, PAD, UNK, encode, pad, train_word_tokenizer
-from core.training import Loss, TrainingConfig, average_weights, best_precision, train
+from core.networks.decoder import DecoderConfig
+from core.serving.command_line import given
+from core.training.augmentation import FreshStemMaps
+from core.training.feature_cache import StemCache, stem_cache
+from core.training.loop import Loss, TrainingConfig, average_weights, best_precision, train
 from demos.captioning.data import (
     CAPTIONS_PER_PHOTO,
     MAX_TOKENS,

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from core.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
-from core.command_line import Command, given, run_command
 from core.errors import InputError
+from core.serving.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
+from core.serving.command_line import Command, given, run_command
 from demos.generation.sources import SOURCES
 
 FIELDS = ("temperature", "top_k", "top_p", "length", "seed", "whole_bars")
@@ -91,7 +91,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """See core.command_line.run_command."""
+    """See core.serving.command_line.run_command."""
     return run_command("demos.generation", "Text, a piece at a time.", COMMANDS, arguments)
 
 

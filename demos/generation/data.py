@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.errors import InputError
-from core.text import SPECIAL_TOKENS, UNK
+from core.input.tokenizers import SPECIAL_TOKENS, UNK
 from demos.generation.sources import SOURCES, Source
 
 _PIECES = {  # how a text of each kind falls into pieces

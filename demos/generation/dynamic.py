@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.decoder import DecoderState
+from core.networks.decoder import DecoderState
 from demos.generation.model import TextGenerator
 
 LONGEST_STEP = 4.0  # in usual gradients; one surprise shall not throw the network off

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
-from core.decoder import DecoderConfig, DecoderOutput, DecoderState, LSTMDecoder
+from core.networks.decoder import DecoderConfig, DecoderOutput, DecoderState, LSTMDecoder
 
 
 @dataclass(frozen=True)

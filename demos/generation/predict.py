@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.checkpoint import checkpoint_folder
-from core.decoder import DecoderState, LSTMDecoder
 from core.errors import InputError, check_number
-from core.packed import PackedLinear, can_pack
-from core.precision import inference_dtype
-from core.text import SPECIAL_TOKENS, Token
+from core.fast.packed import PackedLinear, can_pack
+from core.fast.precision import inference_dtype
+from core.input.tokenizers import SPECIAL_TOKENS, Token
+from core.networks.decoder import DecoderState, LSTMDecoder
 from demos.generation.data import known_pieces, tag_of
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
@@ -244,7 +244,7 @@ class Writer:
 
     The first layer's input products are looked up, unless the vocabulary is large; the other layers' two matrices are
     one. A step of one text is bound by reading the matrices, which therefore are in bfloat16, half the bytes, where the
-    processor multiplies that fast, and packed where it does not (see core.packed).
+    processor multiplies that fast, and packed where it does not (see core.fast.packed).
     """
 
     def __init__(self, decoder: LSTMDecoder, dtype: torch.dtype | None = None):

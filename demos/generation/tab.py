@@ -15,7 +15,7 @@ from demos.i18n import both
 from demos.widgets import INTERNAL, NETWORK, explained, predict_module, problem, served
 
 if TYPE_CHECKING:
-    from core.text import Token
+    from core.input.tokenizers import Token
 
 TITLE = "Writing"
 PROMISE = "Shakespeare, C or a folk tune, written on character by character."

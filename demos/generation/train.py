@@ -16,10 +16,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from core.command_line import given
-from core.decoder import DecoderConfig, DecoderState
 from core.errors import InputError
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.networks.decoder import DecoderConfig, DecoderState
+from core.serving.command_line import given
+from core.training.loop import Loss, TrainingConfig, best_precision, train
 from demos.generation.data import (
     READERS,
     TEXT_ENDS,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
-from core.command_line import Command, given, run_command
 from core.errors import InputError
+from core.serving.bulk import Answer, Request, answers_one_by_one, open_lines, read_requests, write_answers
+from core.serving.command_line import Command, given, run_command
 
 FIELDS = ("model", "beam_size", "n_best", "grammar", "insertion_penalty")
 
@@ -75,7 +75,7 @@ def _add_draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _draw(options: argparse.Namespace) -> int:
-    from core.video import save_video
+    from core.input.video import save_video
     from demos.lipreading.animator import FPS, speak
 
     spoken = speak(options.sentence, options.speaker, options.seed)
@@ -95,7 +95,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """See core.command_line.run_command."""
+    """See core.serving.command_line.run_command."""
     return run_command("demos.lipreading", "Silent clips become text.", COMMANDS, arguments)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from core.errors import InputError
-from core.video import Video
+from core.input.video import Video
 from demos.lipreading.phonemes import GLIDES, VISEME_OF, VOWELS, Pronunciation, pronounce
 
 FPS = 25.0

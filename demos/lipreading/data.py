@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import InputError
-from core.video import Video, VideoLimits, load_video
+from core.input.video import Video, VideoLimits, load_video
 from demos.lipreading.animator import speak
 
 GRID_TICKS = 25_000  # of the alignments, a second

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from core.checkpoint import checkpoint_folder
-from core.ctc import BLANK, greedy_decode
+from core.decoding.ctc import BLANK, greedy_decode
 from core.errors import InputError
 from core.metrics import cer, wer
 from demos.lipreading.data import Clip, clip_names, draw_clips, read_alignment, read_miracl

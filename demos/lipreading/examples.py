@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from core.ctc import BLANK
+from core.decoding.ctc import BLANK
 from demos.lipreading.augment import Augmentation, augment
 from demos.lipreading.data import Clip
 from demos.lipreading.model import pad_clips

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
-from core.encoders import create_encoder, fold_batch_norm
 from core.errors import ModelError, check_number
-from core.recurrent import RecurrentStack
+from core.networks.encoders import create_encoder, fold_batch_norm
+from core.networks.recurrent import RecurrentStack
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class LipreaderConfig:
     frame_stack: int = 5  # frames that the CNN sees at once, an odd number
     channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each of which halves the picture
     depth: int = 1  # convolutions of each size: more follow the one that halves the picture
-    imagenet: str = ""  # instead of these: the early blocks of an encoder of core.encoders, which sees 3 frames
+    imagenet: str = (
+        ""  # instead of these: the early blocks of this ImageNet encoder, which sees 3 frames
+    )
     frame_features: int = 256
     cell: str = "gru"
     hidden_size: int = 192  # of each direction

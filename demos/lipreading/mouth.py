@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from core.errors import InputError
-from core.video import Video
+from core.input.video import Video
 
 EVERY = 3  # frames from one search to the next
 _SEARCH_SIDE = 288  # pixels; faces of clips are large, and a smaller picture is searched faster
@@ -39,13 +39,13 @@ class Face:
 
 @lru_cache(1)
 def _detector() -> Any:
-    from core.torchvision_import import import_torchvision
+    from core.fast.torchvision_import import import_torchvision
 
     import_torchvision()
     from facenet_pytorch import MTCNN
     from facenet_pytorch.models.utils import detect_face
 
-    # torchvision's compiled operators may not fit the installed torch (see core.torchvision_import). facenet-pytorch
+    # torchvision's compiled operators may not fit the installed torch (see core.fast.torchvision_import). facenet-pytorch
     # has the same non-maximum suppression in NumPy, which finds the same faces everywhere.
     detect_face.batched_nms = partial(detect_face.batched_nms_numpy, method="Union")
     return MTCNN(keep_all=True, device="cpu", min_face_size=36, thresholds=[0.6, 0.7, 0.7]).eval()

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from core.checkpoint import checkpoint_folder
-from core.ctc import SlotGrammar, align, prefix_beam_search
+from core.decoding.ctc import SlotGrammar, align, prefix_beam_search
 from core.errors import InputError, check_number
-from core.video import Video, load_video
+from core.input.video import Video, load_video
 from demos.lipreading.data import crop_drawn, grid_slots
 from demos.lipreading.model import Lipreader, LipReading, normalise
 from demos.lipreading.mouth import Face, crop_boxes, crop_mouth, find_face

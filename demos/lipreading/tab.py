@@ -193,7 +193,7 @@ def clips_html(spoken: "list[Spoken]") -> str:
 
 def mp4(clip: "Spoken") -> bytes:
     """A drawn clip as a file that browsers play."""
-    from core.video import save_video
+    from core.input.video import save_video
     from demos.lipreading.animator import FPS
 
     buffer = io.BytesIO()

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from core.command_line import given
-from core.ctc import BLANK
+from core.decoding.ctc import BLANK
 from core.errors import InputError
-from core.training import Loss, TrainingConfig, average_weights, best_precision, train
-from core.video import load_video
+from core.input.video import load_video
+from core.serving.command_line import given
+from core.training.loop import Loss, TrainingConfig, average_weights, best_precision, train
 from demos.lipreading.augment import Augmentation
 from demos.lipreading.data import LESSON_WORDS, WORD_CROP, Clip, Miracl, draw_clips, grid_slots, read_grid, read_miracl
 from demos.lipreading.evaluate import dev_scores
@@ -253,7 +253,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches, for a GPU")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--imagenet", default="", help="an encoder of core.encoders instead of the small CNN")
+    parser.add_argument("--imagenet", default="", help="an encoder of core.networks.encoders instead of the small CNN")
     parser.add_argument("--depth", type=int, default=1, help="grid: convolutions of each size in the small CNN")
     parser.add_argument("--frame-weight", type=float, default=1.0, help="0: sentences by CTC alone, for a last stage")
     help_text = "grid: 0: learn nothing from the sound of the films (default: %(default)s)"

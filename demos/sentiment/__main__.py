@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
-from core.command_line import Command, given, run_command
 from core.errors import InputError
+from core.serving.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
+from core.serving.command_line import Command, given, run_command
 
 FIELDS = ("language", "explain")
 
@@ -101,7 +101,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """See core.command_line.run_command."""
+    """See core.serving.command_line.run_command."""
     return run_command("demos.sentiment", "Sentiment of English and Korean.", COMMANDS, arguments)
 
 

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from core.errors import InputError
-from core.text import encode, pad
+from core.input.tokenizers import encode, pad
 
 DEV_SHARE = 12  # IMDB has no dev set: every twelfth training review is kept out for one
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.checkpoint import Checkpoint
-from core.recurrent import RecurrentStack, reverse
+from core.networks.recurrent import RecurrentStack, reverse
 from demos.sentiment.phrases import PhraseVotes
 
 

@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import CONFIG, checkpoint_folder, load_tokenizer
 from core.errors import InputError, ModelError
-from core.media import clean_text
-from core.text import BOS, EOS
+from core.input.text import clean_text
+from core.input.tokenizers import BOS, EOS
 from demos.sentiment.data import batches_by_length, cut, padded, plain
 from demos.sentiment.evaluate import positive_probability
 from demos.sentiment.model import SentimentClassifier

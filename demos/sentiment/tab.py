@@ -93,7 +93,7 @@ def show_caption(photo: str | None) -> str:
 @explained
 def show_file(file: str | None, language: str) -> str:
     """The judgements of a file of texts, one a line, as HTML."""
-    from core.bulk import open_lines
+    from core.serving.bulk import open_lines
 
     if file is None:
         raise InputError("Choose a file of texts first: plain text, one a line.")

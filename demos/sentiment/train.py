@@ -25,10 +25,10 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import find_folder, load_tokenizer, verify
-from core.command_line import given
 from core.errors import InputError
-from core.text import train_bpe_tokenizer
-from core.training import Loss, TrainingConfig, average_weights, best_precision, train
+from core.input.tokenizers import train_bpe_tokenizer
+from core.serving.command_line import given
+from core.training.loop import Loss, TrainingConfig, average_weights, best_precision, train
 from demos.sentiment.contrasts import contrasts
 from demos.sentiment.data import Batches, Corpus, Example, read_corpus, stream_chunks, token_ids
 from demos.sentiment.evaluate import calibrate, dev_scores

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.captioned_photos import read_captions
 from core.errors import InputError
+from core.training.captioned_photos import read_captions
 from demos.translation.data import LANGUAGES, letters, normalise, read_multi30k
 from demos.translation.predict import TranslationOptions, TranslationPredictor
 from demos.translation.results import TranslationResult

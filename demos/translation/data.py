@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from core.errors import InputError
-from core.text import EOS, encode, pad
+from core.input.tokenizers import EOS, encode, pad
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "cs": "Czech"}
 PAIRS = (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"), ("en", "cs"), ("cs", "en"))

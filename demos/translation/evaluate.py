@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder
 from core.errors import InputError
+from core.input.tokenizers import encode
 from core.metrics import bleu, chrf
-from core.text import encode
 from demos.translation.data import (
     PAIRS,
     Tatoeba,

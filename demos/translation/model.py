@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.attention import Memory
 from core.checkpoint import Checkpoint
-from core.decoder import DecoderConfig, LSTMDecoder
-from core.precision import inference_dtype
-from core.recurrent import RecurrentStack
-from core.text import PAD
+from core.fast.precision import inference_dtype
+from core.input.tokenizers import PAD
+from core.networks.attention import Memory
+from core.networks.decoder import DecoderConfig, LSTMDecoder
+from core.networks.recurrent import RecurrentStack
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder, load_tokenizer
+from core.decoding.search import Beam, Hypothesis, beam_search, beam_trace
 from core.errors import InputError, check_number
-from core.media import clean_text
-from core.search import Beam, Hypothesis, beam_search, beam_trace
-from core.text import EOS, Token, pad
+from core.input.text import clean_text
+from core.input.tokenizers import EOS, Token, pad
 from demos.translation.alignment import Alignment, align
 from demos.translation.data import COPY, LANGUAGES, encode_sources
 from demos.translation.markup import put_back

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from core.search import Hypothesis
-from core.text import BOS, EOS, PAD, UNK, pad
+from core.decoding.search import Hypothesis
+from core.input.tokenizers import BOS, EOS, PAD, UNK, pad
 from demos.translation.model import Translator, Writer
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.search import BeamStep
-from core.text import Token
+from core.decoding.search import BeamStep
+from core.input.tokenizers import Token
 from demos.translation.alignment import Alignment
 
 

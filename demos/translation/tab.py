@@ -117,7 +117,7 @@ def show_beam(text: str, source: str, target: str, beam_size: int, length_penalt
 @explained
 def show_scores(shown: Shown | None, references: str) -> str:
     """The best translation measured against the visitor's own, as HTML."""
-    from core.media import clean_text
+    from core.input.text import clean_text
 
     if shown is None:
         raise InputError("There is no translation to score yet: translate a sentence first.")

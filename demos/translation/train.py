@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import load_tokenizer
-from core.decoder import DecoderConfig
 from core.errors import InputError
-from core.text import BOS, EOS, PAD, UNK, encode, train_bpe_tokenizer
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.input.tokenizers import BOS, EOS, PAD, UNK, encode, train_bpe_tokenizer
+from core.networks.decoder import DecoderConfig
+from core.training.loop import Loss, TrainingConfig, best_precision, train
 from demos.translation.data import (
     COPY,
     LANGUAGES,

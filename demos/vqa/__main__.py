@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.bulk import Answer, Request, answer_with, open_lines, read_requests, with_progress, write_answers
-from core.command_line import Command, given, run_command
 from core.errors import InputError
+from core.serving.bulk import Answer, Request, answer_with, open_lines, read_requests, with_progress, write_answers
+from core.serving.command_line import Command, given, run_command
 
 
 def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def _photos(name: str) -> list[str]:
     """A file as it is, a folder as the pictures in it."""
     from pathlib import Path
 
-    from core.media import list_images
+    from core.input.image import list_images
 
     return [str(file) for file in list_images(Path(name))] if Path(name).is_dir() else [name]
 
@@ -91,7 +91,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """See core.command_line.run_command."""
+    """See core.serving.command_line.run_command."""
     return run_command("demos.vqa", "Answers to questions about photos.", COMMANDS, arguments)
 
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from core.augmentation import FreshStemMaps
-from core.captioned_photos import CaptionedPhoto, photos_by_stem
 from core.errors import InputError
-from core.text import BOS, EOS, UNK, pad
+from core.input.tokenizers import BOS, EOS, UNK, pad
+from core.training.augmentation import FreshStemMaps
+from core.training.captioned_photos import CaptionedPhoto, photos_by_stem
 from demos.vqa.description import TYPES, Description
 from demos.vqa.generate import QuestionGenerator
 from demos.vqa.statements import Statements

@@ -14,13 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from core.captioned_photos import read_collection
 from core.checkpoint import checkpoint_folder
+from core.decoding.search import Beam
 from core.errors import InputError
-from core.media import load_image
+from core.input.image import load_image
+from core.input.tokenizers import pad
 from core.metrics import load_wordnet, soft_accuracy, wups
-from core.search import Beam
-from core.text import pad
+from core.training.captioned_photos import read_collection
 from demos.vqa.data import Question, generated_questions, read_daquar, read_vqa, read_yes_no
 from demos.vqa.frequent import Answering
 from demos.vqa.model import VQA, Thought

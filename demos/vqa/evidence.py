@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from core.text import UNK
+from core.input.tokenizers import UNK
 from demos.vqa.lexicon import words
 
 # Words that are in a question for its grammar, or that say of any photo what it is.

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.attention import Memory
-from core.decoder import LSTMDecoder
-from core.search import Beam, beam_search
-from core.text import BOS, EOS, PAD, pad
+from core.decoding.search import Beam, beam_search
+from core.input.tokenizers import BOS, EOS, PAD, pad
+from core.networks.attention import Memory
+from core.networks.decoder import LSTMDecoder
 
 Tokens = tuple[int, ...]  # of an answer, without <bos> and <eos>
 FEATURES = 384  # of each place of a photo that the classifier sees

@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from core.captioned_photos import read_captions
 from core.errors import InputError
+from core.training.captioned_photos import read_captions
 from demos.vqa.checks import Knowledge, yes_no_questions
 from demos.vqa.description import Description, Generated, Phrasing
 from demos.vqa.open_questions import open_questions

@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from core.attention import Memory, SentinelAttention
 from core.checkpoint import Checkpoint
-from core.decoder import DecoderConfig, LSTMDecoder
-from core.encoders import check_test_size, encoder_config, fold_batch_norm, shared_encoder, to_grid
 from core.errors import check_number
-from core.precision import inference_dtype
-from core.recurrent import RecurrentStack
-from core.text import PAD
+from core.fast.precision import inference_dtype
+from core.input.tokenizers import PAD
+from core.networks.attention import Memory, SentinelAttention
+from core.networks.decoder import DecoderConfig, LSTMDecoder
+from core.networks.encoders import check_test_size, encoder_config, fold_batch_norm, shared_encoder, to_grid
+from core.networks.recurrent import RecurrentStack
 from demos.vqa.evidence import WordEvidence
 from demos.vqa.frequent import Answering, FrequentAnswers, Tokens
 

@@ -15,9 +15,9 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder, load_tokenizer
+from core.decoding.search import Beam
 from core.errors import InputError, check_number
-from core.media import load_image
-from core.search import Beam
+from core.input.image import load_image
 from demos.vqa.frequent import Answering
 from demos.vqa.model import VQA, Scene, Thought
 from demos.vqa.text import Reader, ReadText, training_ids

@@ -130,7 +130,7 @@ def _bars(answer: "Answer") -> str:
 
 def attention_picture(photo: str, result: "VQAResult") -> Image.Image:
     """The photo beside itself as each hop saw it."""
-    from core.media import load_image
+    from core.input.image import load_image
     from core.plots import attention_sheet
 
     figure = attention_sheet(load_image(photo), HOPS[: len(result.hops)], result.hops, result.looked)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from transformers import PreTrainedTokenizerFast
 
 from core.errors import InputError
-from core.media import clean_text
-from core.text import UNK, encode
+from core.input.text import clean_text
+from core.input.tokenizers import UNK, encode
 
 MAX_QUESTION = 10_000  # characters that are accepted at all
 MAX_WORDS = 24  # that are read; questions people ask have 6 on average, and 99 % at most 15

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from core.augmentation import FreshStemMaps
-from core.captioned_photos import read_collection
 from core.checkpoint import checkpoint_folder, load_tokenizer, read_tensors
-from core.command_line import given
-from core.decoder import DecoderConfig
 from core.errors import InputError, check_number
-from core.feature_cache import stem_cache
-from core.text import PAD, UNK, train_word_tokenizer
-from core.training import Loss, TrainingConfig, best_precision, train
+from core.input.tokenizers import PAD, UNK, train_word_tokenizer
+from core.networks.decoder import DecoderConfig
+from core.serving.command_line import given
+from core.training.augmentation import FreshStemMaps
+from core.training.captioned_photos import read_collection
+from core.training.feature_cache import stem_cache
+from core.training.loop import Loss, TrainingConfig, best_precision, train
 from demos.vqa.data import (
     PER_PHOTO,
     Collate,

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from core.captioned_photos import CaptionedPhoto, read_collection
-from core.training import Loss, TrainingConfig
+from core.training.captioned_photos import CaptionedPhoto, read_collection
+from core.training.loop import Loss, TrainingConfig
 from demos.vqa.evaluate import Look
 from demos.vqa.evidence import WordEvidence, definite_words, telling_words
 from demos.vqa.model import VQA

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from core.encoders import shared_encoder
-from core.media import load_image
-from core.precision import inference_dtype
-from core.text import UNK, pad
-from core.training import Loss, TrainingConfig
+from core.fast.precision import inference_dtype
+from core.input.image import load_image
+from core.input.tokenizers import UNK, pad
+from core.networks.encoders import shared_encoder
+from core.training.loop import Loss, TrainingConfig
 from demos.vqa.data import WORD_DROPOUT, Question
 from demos.vqa.evaluate import Look
 from demos.vqa.frequent import FrequentAnswers, Tokens, frequent_answers

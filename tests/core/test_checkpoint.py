@@ -22,7 +22,7 @@ from core.checkpoint import (
     verify,
 )
 from core.errors import ModelError
-from core.text import train_word_tokenizer
+from core.input.tokenizers import train_word_tokenizer
 from demos import DEMOS
 from tests.core.local_hub import local_hub
 

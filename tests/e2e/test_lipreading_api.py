@@ -7,9 +7,9 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from core.video import save_video
+from core.input.video import save_video
 from demos.lipreading.animator import speak
-from tests.core.test_video import gif, sound
+from tests.core.input.test_video import gif, sound
 from tests.demos.lipreading.conftest import person
 from tests.e2e.conftest import PATIENCE, App
 

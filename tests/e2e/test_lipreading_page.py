@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.video import save_video
+from core.input.video import save_video
 from tests.browser import open_page, open_tab
 from tests.demos.lipreading.conftest import person
 from tests.e2e.conftest import PATIENCE

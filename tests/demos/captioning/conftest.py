@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageDraw
 from transformers import PreTrainedTokenizerFast
 
-from core.decoder import DecoderConfig
-from core.text import train_word_tokenizer
+from core.input.tokenizers import train_word_tokenizer
+from core.networks.decoder import DecoderConfig
 from demos.captioning.data import read_collection
 from demos.captioning.model import Captioner, CaptionerConfig
 from demos.captioning.train import Collections

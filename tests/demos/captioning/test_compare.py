@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from core.errors import InputError, ModelError
-from core.torchvision_import import import_torchvision
+from core.fast.torchvision_import import import_torchvision
 from demos.captioning.compare import BLIP, Answer, caption_with_blip
 
 CHEETAH = gr.media.get_image("cheetah1.jpg")

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from core.errors import InputError
-from core.feature_cache import StemCache
-from core.text import BOS, EOS, PAD, UNK, train_word_tokenizer
+from core.input.tokenizers import BOS, EOS, PAD, UNK, train_word_tokenizer
+from core.training.feature_cache import StemCache
 from demos.captioning.data import (
     MAX_TOKENS,
     CaptionedPhoto,

@@ -3,9 +3,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.encoders import shared_encoder
-from core.search import Beam, beam_search
-from core.text import BOS, encode, pad
+from core.decoding.search import Beam, beam_search
+from core.input.tokenizers import BOS, encode, pad
+from core.networks.encoders import shared_encoder
 from demos.captioning.data import CaptionedStems, Collate
 from demos.captioning.model import Captioner
 from demos.captioning.train import teacher_loss

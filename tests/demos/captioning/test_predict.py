@@ -14,8 +14,8 @@ from PIL import Image
 
 from core.checkpoint import checkpoint_folder
 from core.errors import InputError, ModelError
-from core.media import load_image
-from core.text import EOS
+from core.input.image import load_image
+from core.input.tokenizers import EOS
 from demos.captioning.model import Captioner
 from demos.captioning.predict import CaptioningOptions, CaptioningPredictor, CaptioningResult, get_predictor
 

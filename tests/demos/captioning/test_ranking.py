@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from core.search import Hypothesis
-from core.text import EOS, train_word_tokenizer
+from core.decoding.search import Hypothesis
+from core.input.tokenizers import EOS, train_word_tokenizer
 from demos.captioning.ranking import WEIGHTS, DetectorWeights, WordJudge, choose_weights
 
 TOKENIZER = train_word_tokenizer(["a dog", "a cat", "a zebra", "the dog"] * 5, 1)

@@ -6,8 +6,8 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from core.input.tokenizers import Token
 from core.metrics import java_available
-from core.text import Token
 from demos.captioning import tab
 from demos.captioning.predict import Caption, CaptioningResult
 

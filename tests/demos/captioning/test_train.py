@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from core.checkpoint import load_tokenizer
-from core.search import greedy_search
-from core.text import BOS, EOS, PAD, encode, pad
-from core.training import TrainingConfig
+from core.decoding.search import greedy_search
+from core.input.tokenizers import BOS, EOS, PAD, encode, pad
+from core.training.loop import TrainingConfig
 from demos.captioning.__main__ import main
 from demos.captioning.data import CAPTIONS_PER_PHOTO, CaptionedStems, Collate
 from demos.captioning.model import Captioner

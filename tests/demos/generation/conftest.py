@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.training import TrainingConfig
+from core.training.loop import TrainingConfig
 from demos.generation.data import Corpus, split_text
 from demos.generation.predict import GenerationPredictor
 from demos.generation.sources import Source

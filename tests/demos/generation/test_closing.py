@@ -7,7 +7,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from core.text import Token
+from core.input.tokenizers import Token
 from demos.generation import predict, tab
 
 PATIENCE = 60  # seconds

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.decoder import DecoderConfig
+from core.networks.decoder import DecoderConfig
 from demos.generation.dynamic import DynamicEvaluation, choose_options, dynamic_loss
 from demos.generation.evaluate import mean_loss
 from demos.generation.model import GeneratorConfig, TextGenerator

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.errors import InputError
-from core.training import TrainingConfig
+from core.training.loop import TrainingConfig
 from demos.generation import __main__ as cli
 from demos.generation import tab
 from demos.generation.bars import check_bars

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from core.video import Video, save_video
+from core.input.video import Video, save_video
 from demos.lipreading.model import Lipreader, LipreaderConfig
 from demos.lipreading.train import new_sentence_reader
 

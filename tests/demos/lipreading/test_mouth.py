@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.video import Video
+from core.input.video import Video
 from demos.lipreading.mouth import LEFT_CORNER, RIGHT_CORNER, crop_boxes, crop_mouth, find_face
 from tests.demos.lipreading.conftest import astronaut, person
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.errors import InputError, ModelError
-from core.video import Video, load_video
+from core.input.video import Video, load_video
 from demos.lipreading.__main__ import main
 from demos.lipreading.animator import speak
 from demos.lipreading.figures import shown_words, time_line

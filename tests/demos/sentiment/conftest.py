@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.text import train_bpe_tokenizer
+from core.input.tokenizers import train_bpe_tokenizer
 from demos.sentiment.data import FINE
 from demos.sentiment.model import ReaderConfig, SentimentClassifier, SentimentConfig
 from demos.sentiment.predict import Network, SentimentPredictor

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import InputError
-from core.text import BOS, EOS, PAD
+from core.input.tokenizers import BOS, EOS, PAD
 from demos.sentiment.data import (
     COARSE,
     FINE,

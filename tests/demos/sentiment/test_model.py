@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.text import PAD
+from core.input.tokenizers import PAD
 from demos.sentiment.model import Reader, ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
 from demos.sentiment.train import SampledLoss, perplexity
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import InputError, ModelError
-from core.text import BOS, EOS
+from core.input.tokenizers import BOS, EOS
 from demos.sentiment.evaluate import positive_probability
 from demos.sentiment.predict import (
     SentimentOptions,

@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from core.decoder import DecoderConfig
-from core.text import train_bpe_tokenizer
+from core.input.tokenizers import train_bpe_tokenizer
+from core.networks.decoder import DecoderConfig
 from demos.translation.data import COPY, PAIRS, TAGS, Noise, Rounds, multi30k_pairs
 from demos.translation.model import Translator, TranslatorConfig
 from demos.translation.predict import TranslationPredictor

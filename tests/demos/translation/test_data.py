@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from core.errors import InputError
-from core.text import BOS, EOS
+from core.input.tokenizers import BOS, EOS
 from demos.translation.data import (
     COPY,
     Noise,

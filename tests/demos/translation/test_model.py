@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.checkpoint import load_tokenizer
-from core.text import PAD, encode, pad
+from core.input.tokenizers import PAD, encode, pad
 from demos.translation.__main__ import main
 from demos.translation.data import SentencePair, encode_sources
 from demos.translation.model import Translator, bit_set, with_config

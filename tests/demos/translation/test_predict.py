@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.text import EOS
+from core.input.tokenizers import EOS
 from demos.translation.predict import TranslationOptions, TranslationResult
 from tests.demos.translation.conftest import LINES
 

@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from core.text import BOS, EOS, PAD, encode
+from core.input.tokenizers import BOS, EOS, PAD, encode
 from demos.translation.__main__ import main
 from demos.translation.data import Noise, Rounds, encode_sources, multi30k_pairs
 from demos.translation.model import Translator, bit_set, with_config

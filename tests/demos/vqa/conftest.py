@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import PreTrainedTokenizerFast
 
-from core.decoder import DecoderConfig
-from core.text import train_word_tokenizer
+from core.input.tokenizers import train_word_tokenizer
+from core.networks.decoder import DecoderConfig
 from demos.vqa.model import VQA, VQAConfig
 from demos.vqa.predict import VQAPredictor
 

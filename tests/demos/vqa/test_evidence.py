@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.captioned_photos import CaptionedPhoto
-from core.media import load_image
+from core.input.image import load_image
+from core.training.captioned_photos import CaptionedPhoto
 from demos.vqa.evidence import USUAL, WordEvidence, definite_words, telling_words
 from demos.vqa.predict import VQAPredictor
 from demos.vqa.train_evidence import Described, Regression, describe, word_loss, word_score

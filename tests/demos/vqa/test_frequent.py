@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.search import Beam
-from core.text import EOS
+from core.decoding.search import Beam
+from core.input.tokenizers import EOS
 from demos.vqa.data import Question
 from demos.vqa.frequent import (
     BUCKETS,

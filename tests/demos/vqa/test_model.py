@@ -1,6 +1,6 @@
 import torch
 
-from core.text import BOS, EOS
+from core.input.tokenizers import BOS, EOS
 from demos.vqa.model import VQA
 
 PLACES, DIM = 49, 1280

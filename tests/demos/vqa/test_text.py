@@ -1,7 +1,7 @@
 import pytest
 
 from core.errors import InputError
-from core.text import train_word_tokenizer
+from core.input.tokenizers import train_word_tokenizer
 from demos.vqa.text import Reader, mirror, normalise, normalise_answer
 
 

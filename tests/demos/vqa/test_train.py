@@ -45,7 +45,7 @@ def test_coco_s_questions_are_people_s_and_generated_ones(coco):
 
 
 def test_generated_questions_have_one_answer_each(coco):
-    from core.captioned_photos import read_collection
+    from core.training.captioned_photos import read_collection
 
     made = generated_questions(read_collection(coco)["dev"], phrasings=3)
     assert len({(q.photo, q.question) for q in made}) == len(made)
