@@ -1,6 +1,7 @@
 # make app     set everything up, then serve the page on http://127.0.0.1:7860
-# make test    the whole test suite; one file: make test ARGS=tests/core/test_search.py
-# make lint    ruff: style and formatting
+# make test    the whole test suite; one file: make test ARGS=tests/core/decoding/test_search.py
+# make test-fast   the tests that need no more than pip gives: no browser, no Java; at most two minutes
+# make lint    style and formatting (ruff), types of core/networks and core/decoding (mypy)
 # make deploy SPACE=user/name   copy the app into a Hugging Face Space; ARGS=--dry-run only lists what would go there
 # make bench    one table: quality, speed and memory beside what a user would pick instead, and under load (half an hour)
 # make screenshots              renew the pictures of the README
@@ -17,18 +18,23 @@ python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check install
 export GRADIO_ANALYTICS_ENABLED ?= False
 
-.PHONY: app test lint bench deploy screenshots system clean
+.PHONY: app test test-fast lint bench deploy screenshots system clean
 .DELETE_ON_ERROR:
 
 app: $(VENV)/.app
 	$(python) app.py $(ARGS)
 
-test: system $(VENV)/.dev
+# A part of the tests may need no browser and no Java: then they are not installed, and a test that does need one says so.
+test: $(if $(ARGS),,system) $(VENV)/.dev
 	$(python) -m pytest $(ARGS)
+
+test-fast: $(VENV)/.dev
+	$(python) -m pytest -q -m "not (slow or app or browser or java)" $(ARGS)
 
 lint: $(VENV)/.dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
+	$(python) -m mypy
 
 deploy: $(VENV)/.app
 	@test -n "$(SPACE)" || { echo 'Name the Space: `make deploy SPACE=user/name`.' >&2; exit 2; }

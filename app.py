@@ -7,17 +7,24 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import ModuleType
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
 
+from core.serving.temporary import remove_own_temporary_folder, use_own_temporary_folder
+
+if __name__ == "__main__":
+    use_own_temporary_folder()  # before gradio is imported, which looks where temporary files go only once
+
 import gradio as gr
+from starlette.middleware import Middleware
 
 from core.errors import UnrolledError
 from core.fast.heap import share_heaps
+from core.serving.gate import Gate
 from demos import DEMOS, i18n, start
-from demos.page import Page
+from demos.gradio_hooks import Page
+from demos.protocol import Tab
+from demos.routes import RULES
 from demos.widgets import INTERNAL
 
 PROMISE = i18n.both("Recurrent networks at work, and what happens inside them while they are.")
@@ -25,12 +32,13 @@ INTRODUCTION = f'<header class="introduction"><h1>Unrolled</h1><p>{PROMISE}</p><
 KEEP_SECONDS = 3600  # how long uploads and results stay on disk
 MAX_UPLOAD = "60mb"  # as core.input.video.VideoLimits.file_bytes; core.input.image takes less
 MAX_WAITING = 64  # visitors in the queue; the next one is asked to come back later
+MAX_SESSIONS = 100  # whose state is kept; each takes up to 300 kB, also after its visitor has left
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Ubuntu", "sans-serif"]  # installed ones: no downloads
 MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
-def tabs() -> list[ModuleType]:
+def tabs() -> list[Tab]:
     """The tab module of each demo, in order."""
     return [importlib.import_module(f"demos.{name}.tab") for name in DEMOS]
 
@@ -75,6 +83,8 @@ def launch(page: gr.Blocks, host: str | None = None, port: int | None = None) ->
         theme=theme(),
         css_paths=Path(__file__).parent / "demos" / "style.css",
         max_file_size=MAX_UPLOAD,
+        state_session_capacity=MAX_SESSIONS,
+        app_kwargs={"middleware": [Middleware(Gate, rules=RULES)]},
         show_error=True,
         max_threads=8,  # one network works at a time, and every thread that ever ran one keeps memory of its own
         mcp_server=True,
@@ -100,11 +110,18 @@ def seconds(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A number that a port can have. Raises ValueError."""
+    if not 1 <= int(text) <= 65535:
+        raise ValueError
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted (Ctrl-C) or terminated; uploads are deleted then."""
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve the page.")
     parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME or 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
+    parser.add_argument("--port", type=port, help="port (default: $GRADIO_SERVER_PORT, or the first free from 7860)")
     keep = os.environ.get("UNROLLED_KEEP_SECONDS", KEEP_SECONDS)
     help_text = "for how long uploads stay on disk (default: $UNROLLED_KEEP_SECONDS or an hour)"
     parser.add_argument("--keep", type=seconds, metavar="SECONDS", default=keep, help=help_text)
@@ -113,12 +130,14 @@ def main(arguments: list[str] | None = None) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    temporary = os.environ.get("GRADIO_TEMP_DIR")
-    with TemporaryDirectory(prefix="unrolled-", dir=temporary, ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # gone in the end, whatever browsers still have open
+    use_own_temporary_folder()
+    try:
         launch(build(options.keep), options.host, options.port)
-        threading.Thread(target=warm_up, daemon=True).start()
-        ended.wait()
+    except OSError as error:
+        sys.exit(f"The page cannot be served on port {options.port or 7860} ({error}): name a free one with --port.")
+    threading.Thread(target=warm_up, daemon=True).start()
+    ended.wait()
+    remove_own_temporary_folder()  # whatever browsers still have open
     sys.stdout.flush()
     os._exit(0)  # a network at work in another thread cannot be stopped, and the interpreter would wait for it
 

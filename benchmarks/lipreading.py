@@ -23,8 +23,9 @@ from skimage import data
 from torch import Tensor, nn
 
 from core.input.video import load_video, save_video
+from demos.lipreading.model import outputs_of
 from demos.lipreading.mouth import find_face
-from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, crop, read
+from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, crop
 
 FRAMES = 75
 
@@ -86,8 +87,8 @@ def measure(predictor: LipreadingPredictor, runs: int) -> dict[str, dict[str, fl
         }
     rows["of that, the face, each 3rd frame"] = timed(lambda: find_face(video), runs)
     model = predictor.model("grid")
-    mouths = crop(video, model).mouths
-    rows["our network alone"] = timed(lambda: read(model, mouths), runs)
+    mouths = crop(video, model.config).mouths
+    rows["our network alone"] = timed(lambda: outputs_of(model, [mouths]), runs)
     peer, clip = LipNetShaped().eval(), torch.rand(1, 3, FRAMES, 64, 128)
     with torch.inference_mode():
         rows["network of LipNet's shape alone"] = timed(lambda: peer(clip), runs)

@@ -1,6 +1,6 @@
 """What the kind of recurrent layer is worth: the same classifier, texts and budget with an RNN, GRU, LSTM and BiLSTM.
 
-    python -m benchmarks.recurrent_cells --data nsmc --language korean --out runs/cells [--texts 40000]
+    python -m benchmarks.recurrent_cells --data nsmc --out runs/cells [--texts 40000]
 
 All start from random weights and see the same texts in the same order; `hidden_size` is that of one direction. The
 dev set of --data gives the accuracy.
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
-from core.training.loop import TrainingConfig, best_precision
+from core.training.loop import TrainingConfig
 from demos.sentiment.data import read_corpus
-from demos.sentiment.model import ReaderConfig
+from demos.sentiment.model import EncoderConfig
 from demos.sentiment.train import new_classifier, new_tokenizer, train_classifier
 
 ROWS = {  # name: (cell, both ways)
@@ -31,27 +31,24 @@ def main() -> None:
     """Train the four and print their dev figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of SST, IMDB or NSMC")
-    parser.add_argument("--language", choices=["english", "korean"], default="english")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--texts", type=int, default=40_000, help="training texts (and phrases, in SST)")
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--units", choices=["letters", "jamo"], help="what subwords are made of (Korean: jamo)")
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     options = parser.parse_args()
     corpus = read_corpus(options.data)
     corpus = replace(corpus, train=corpus.train[: options.texts], phrases=corpus.phrases[: options.texts])
-    units = options.units or ("jamo" if options.language == "korean" else "letters")
-    tokenizer = new_tokenizer([corpus], options.language, options.vocab_size, units)
-    config = TrainingConfig(options.epochs, weight_decay=0.01, average=0.99, precision=best_precision())
+    tokenizer = new_tokenizer([corpus], options.vocab_size)
+    config = TrainingConfig(options.epochs, weight_decay=0.01, average=0.99)
     for name in options.rows:
         cell, both = ROWS[name]
         set_seed(1)
-        reader = ReaderConfig(
+        encoder = EncoderConfig(
             len(tokenizer), 256, options.hidden_size, cell=cell, bidirectional=both, weight_dropout=0.0
-        )  # fmt: skip
-        model = new_classifier(reader, options.language, [corpus])
+        )
+        model = new_classifier(encoder, [corpus])
         start = time.perf_counter()
         records = train_classifier(model, tokenizer, [corpus], config, options.out / name, False, batch_size=64)
         dev = [record["dev"] for record in records if "dev" in record]

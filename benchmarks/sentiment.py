@@ -18,8 +18,8 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.peers import build_distilbert, classify
-from demos.sentiment.data import batches_by_length
-from demos.sentiment.predict import SentimentOptions, SentimentPredictor, read_texts
+from core.training.batches import batches_by_length
+from demos.sentiment.predict import SentimentOptions, SentimentPredictor, encode_texts
 
 TOKENS = 64  # with <bos> and <eos>, as DistilBERT's with [CLS] and [SEP]
 PHRASE = "the film is a story of people who are not what they seem and has some good moments but many dull ones too"
@@ -31,10 +31,10 @@ def sentence(predictor: SentimentPredictor, rng: random.Random, tokens: int) -> 
     words: list[str] = []
     while True:
         word = rng.choice(PHRASE.split())
-        (read,) = read_texts(tokenizer, [" ".join([*words, word])], 10**6)
-        if len(read.ids) <= tokens:
+        (encoded,) = encode_texts(tokenizer, [" ".join([*words, word])], 10**6)
+        if len(encoded.ids) <= tokens:
             words.append(word)
-        if len(read.ids) == tokens:
+        if len(encoded.ids) == tokens:
             return " ".join(words)
 
 

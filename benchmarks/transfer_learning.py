@@ -13,9 +13,10 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
-from core.training.loop import TrainingConfig, best_precision
-from demos.captioning.data import read_collection
-from demos.captioning.train import Collections, new_captioner, teacher_loss, train_on_photos
+from core.training.captioned_photos import read_collection
+from core.training.loop import TrainingConfig
+from core.training.recipes import StageRun
+from demos.captioning.train import Collections, Teacher, new_captioner
 
 ROWS = {  # name: (encoder weights, the tail's relative learning rate)
     "random, frozen": ("random", 0.0),
@@ -39,12 +40,11 @@ def main() -> None:
     for name, (weights, tail_rate) in ROWS.items():
         data = Collections([collection], options.cache / weights if weights == "random" else options.cache)
         set_seed(1)
-        model, tokenizer = new_captioner(data.captions(), "efficientnet_lite2", weights, min_count=4)
-        config = TrainingConfig(epochs=options.epochs, warmup_steps=50, weight_decay=0.01, precision=best_precision())
-        folder = options.out / name.replace(", ", "-")
-        records = train_on_photos(
-            model, tokenizer, data, teacher_loss, config, folder, False, options.batch_size, tail_rate
-        )
+        model, tokenizer = new_captioner(data.captions(), "efficientnet_lite2", 4, weights)
+        config = TrainingConfig(epochs=options.epochs, warmup_steps=50, weight_decay=0.01)
+        stage = Teacher(batch_size=options.batch_size, tail_rate=tail_rate, training=config)
+        run = StageRun(options.out / name.replace(", ", "-"), options.data, options.out)
+        records = stage.train_network(model, tokenizer, data, run)
         dev = [r["dev"] for r in records if "dev" in r][-1]
         print(json.dumps({"encoder": name, **{k: round(v, 1) for k, v in dev.items()}}), flush=True)
 

@@ -120,8 +120,7 @@ def _serve_tab() -> float:
     with gr.Blocks() as page:
         tab.build()
     page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    weights = BEAM.length_penalty, BEAM.channel_weight, BEAM.backward_weight
-    tab.show_translation(FIFTEEN_WORDS[0], "en", "de", 5, *weights)
+    tab.show_translation(FIFTEEN_WORDS[0], "en", "de", BEAM.beam_size, BEAM.length_penalty, BEAM.rerank)
     status = Path("/proc/self/status").read_text()
     page.close()
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024

@@ -3,6 +3,7 @@
     config.json        how to build the network, and the sha256 of its weights
     model.safetensors  the weights, by default in half precision
     tokenizer.json     (+ tokenizer_config.json) what PreTrainedTokenizerFast.save_pretrained writes
+    languages.json     of the translator: the words of each language
     metrics.json       what `evaluate` printed
     README.md          the model card
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-FILES = (CONFIG, WEIGHTS, TOKENIZER, "tokenizer_config.json", "metrics.json", "README.md")
+FILES = (CONFIG, WEIGHTS, TOKENIZER, "tokenizer_config.json", "languages.json", "metrics.json", "README.md")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")

@@ -114,21 +114,6 @@ def alignment_matrix(weights: np.ndarray, source_words: Sequence[str], target_wo
 # --- numbers -----------------------------------------------------------------------------------------------------
 
 
-def bar_list(labels: Sequence[str], values: Sequence[float]) -> Figure:
-    """Horizontal bars from the top down, each with its value: probabilities of labels, say."""
-    figure = Figure(figsize=(5, 0.42 * len(labels) + 0.3), layout="constrained")
-    ax = figure.add_subplot()
-    bars = ax.barh(range(len(labels)), values, color=BLUE, height=0.62)
-    ax.bar_label(bars, fmt="{:.2g}", padding=4, fontsize=10, color=GREY)
-    ax.set_yticks(range(len(labels)), labels, fontsize=11, parse_math=False)
-    ax.invert_yaxis()
-    ax.margins(x=0.12)
-    ax.set_xticks([])
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return figure
-
-
 def learning_curve(records: Sequence[dict]) -> Figure:
     """Training loss (left axis) and dev metrics (right axis) over the steps, from the records of a training log.
 

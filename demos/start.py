@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from html import escape
-from types import ModuleType
 
 import gradio as gr
 
 from demos import DEMOS
 from demos.i18n import both
+from demos.protocol import Tab
 
 TITLE = "Start"
 
@@ -65,7 +65,7 @@ element.addEventListener('click', (event) => {
 """
 
 
-def build(tabs: Sequence[ModuleType]) -> None:
+def build(tabs: Sequence[Tab]) -> None:
     """Lay out the tab. Called inside the gr.Tab."""
     cards = "".join(
         f'<li><h3>{both(tab.TITLE)}</h3><p>{both(tab.PROMISE)}</p><button type="button" data-tab="{name}" '

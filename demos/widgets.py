@@ -8,15 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
 from html import escape
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import FileData, ImageData, ListFiles
-from gradio.utils import get_upload_folder
 
 from core.errors import UnrolledError
+from demos.gradio_hooks import uploaded_path
 from demos.i18n import both
 
 # All networks use every core, so one request at a time is quickest for everybody. (The longer ones wait elsewhere.)
@@ -76,37 +74,22 @@ def photo_input(**options: Any) -> gr.Image:
     its own. Here nothing is decoded before core.input.image has looked at it.
     """
     photo = gr.Image(type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], **options)
-    photo.preprocess = _uploaded_path
+    photo.preprocess = uploaded_path
     return photo
-
-
-def _uploaded_path(payload: ImageData | FileData | None) -> str | None:
-    if payload is None or not payload.path:
-        return None
-    # gradio's own check passes over a request whose file lacks the "meta" field.
-    if not Path(payload.path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
-        raise gr.Error("Only an uploaded file can be read: upload it first.", print_exception=False)
-    return payload.path
 
 
 def video_input(**options: Any) -> gr.Video:
     """A clip by upload or webcam, without its sound; handlers get the path of the file as it was uploaded."""
     video = gr.Video(sources=["upload", "webcam"], include_audio=False, **options)
-    video.preprocess = _uploaded_path
+    video.preprocess = uploaded_path
     return video
 
 
 def file_input(**options: Any) -> gr.File:
     """A file by upload; handlers get its path. Only an uploaded file can be named, as with `photo_input`."""
     file = gr.File(type="filepath", file_count="single", **options)
-    file.preprocess = _uploaded_file
+    file.preprocess = uploaded_path
     return file
-
-
-def _uploaded_file(payload: FileData | ListFiles | None) -> str | None:
-    if isinstance(payload, ListFiles):
-        payload = payload[0] if len(payload.root) else None
-    return _uploaded_path(payload)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_NEEDED = ("tests/", "benchmarks/", "scripts/", ".ci/", "Makefile", "Dockerfile", "requirements-dev.txt")
+NOT_NEEDED = (
+    "tests/", "benchmarks/", "scripts/", "examples/", "recipes/", ".ci/", ".github/", ".pre-commit-config.yaml",
+    "Makefile", "Dockerfile", "requirements-dev.txt",
+)  # fmt: skip
 _SPACE = re.compile(r"[\w.-]+/[\w.-]+")
 
 

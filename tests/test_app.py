@@ -1,11 +1,14 @@
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from app import build, main, tabs
 from demos import DEMOS, start
 
+ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys, app
 app.build()
@@ -34,3 +37,28 @@ def test_a_time_that_is_none_is_refused_before_anything_starts(monkeypatch, caps
     with pytest.raises(SystemExit):
         main([])
     assert f"--keep: invalid seconds value: '{text}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["80000", "0", "-1", "http"])
+def test_a_port_that_is_none_is_refused_before_anything_starts(capsys, text):
+    with pytest.raises(SystemExit):
+        main(["--port", text])
+    assert f"--port: invalid port value: '{text}'" in capsys.readouterr().err
+
+
+def test_a_port_in_use_gets_a_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "app.py", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "name a free one with --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_tab_fulfils_the_protocol():
+    for tab in tabs():
+        assert all(isinstance(getattr(tab, name), str) for name in ("TITLE", "PROMISE", "FIRST_CLICK"))
+        assert callable(tab.build)
+        assert callable(tab.warm_up)

@@ -54,12 +54,12 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each input, best first.
 
-    A beam that ends with <eos> leaves the race. An input is done when n have ended and the best of them beats whatever
+    A beam that ends with <eos> lives on no more. An input is done when n have ended and the best of them beats whatever
     its live beams can still reach; log-probabilities only fall, so that best one is safe (Huang et al. 2017). Inputs
     that are done leave the batch, so that a slow one does not hold up the rest.
     """
     beam = beam or Beam()
-    found = {race.inputs[place]: _n_best(race, place, beam) for race, place in _run(decoder, memory, beam, inputs)}
+    found = {search.inputs[row]: _n_best(search, row, beam) for search, row in _run(decoder, memory, beam, inputs)}
     return [found[number] for number in range(len(found))]
 
 
@@ -67,42 +67,44 @@ def beam_search(
 def beam_trace(decoder: Decoder, memory: Any, beam: Beam) -> tuple[list[Hypothesis], list[BeamStep]]:
     """Beam search for one input: its hypotheses, and its beams step by step."""
     ((found, steps),) = [
-        (_n_best(race, place, beam), _history(race, place)) for race, place in _run(decoder, memory, beam, 1)
+        (_n_best(search, row, beam), _history(search, row)) for search, row in _run(decoder, memory, beam, 1)
     ]
     return found, steps
 
 
-def _run(decoder: Decoder, memory: Any, beam: Beam, inputs: int | None) -> Iterator[tuple["_Race", int]]:
-    """The race of all inputs, each time that one of them is done, and the place of that one."""
+def _run(decoder: Decoder, memory: Any, beam: Beam, inputs: int | None) -> Iterator[tuple["_SearchState", int]]:
+    """The state of the search of all inputs, each time that one of them is done, and the row of that one in it."""
     b, k, device = inputs or len(memory), beam.size, device_of(decoder)
     state = decoder.initial_state(b * k, memory)
     tokens = torch.full((b * k, 1), BOS, device=device)
     totals = torch.full((b, k), float("-inf"), device=device)
     totals[:, 0] = 0.0  # all beams start alike: let only the first branch
-    race = _Race(list(range(b)), [[] for _ in range(b)], [])
+    search = _SearchState(list(range(b)), [[] for _ in range(b)], [])
     for length in range(beam.max_length + 1):
         output = decoder(tokens, memory, state)
-        logprobs = _allowed(output.logits[:, -1].float().log_softmax(1), beam, length)
-        looks = None if output.attention is None else output.attention[:, -1].float().view(len(race.inputs), k, -1)
+        logprobs = _mask_forbidden(output.logits[:, -1].float().log_softmax(1), beam, length)
+        attention = None
+        if output.attention is not None:
+            attention = output.attention[:, -1].float().view(len(search.inputs), k, -1)
         candidates = (totals[:, :, None] + logprobs.view(len(totals), k, -1)).flatten(1)
         # 2 k candidates: at most k of them end, so k can live on
         totals, flat = candidates.topk(min(2 * k, candidates.shape[1]))
         parents, words = flat // logprobs.shape[1], flat % logprobs.shape[1]
-        step = _Step(words, parents, logprobs.view(len(totals), -1).gather(1, flat), looks)
-        _collect(race, totals, step, beam)
+        step = _Step(words, parents, logprobs.view(len(totals), -1).gather(1, flat), attention)
+        _collect(search, totals, step, beam)
         live = (words == EOS).int().argsort(dim=1, stable=True)[:, :k]  # the k best that go on
         totals = totals.gather(1, live).masked_fill(words.gather(1, live) == EOS, float("-inf"))
-        race.steps.append(step.keep(live))
-        done = _decided(race, totals, beam, length)
-        yield from ((race, place) for place in done)
-        rest = torch.tensor([place for place in range(len(race.inputs)) if place not in done], device=device).long()
+        search.steps.append(step.keep(live))
+        done = _done(search, totals, beam, length)
+        yield from ((search, row) for row in done)
+        rest = torch.tensor([row for row in range(len(search.inputs)) if row not in done], device=device).long()
         if not len(rest):
             return
-        origins = (torch.arange(len(totals), device=device)[:, None] * k + race.steps[-1].parents)[rest]
+        origins = (torch.arange(len(totals), device=device)[:, None] * k + search.steps[-1].parents)[rest]
         if done:
-            race, totals = race.select(rest), totals[rest]
+            search, totals = search.select(rest), totals[rest]
             memory = None if memory is None else memory[rest]
-        state, tokens = output.state.select(origins.flatten()), race.steps[-1].words.view(-1, 1)
+        state, tokens = output.state.select(origins.flatten()), search.steps[-1].words.view(-1, 1)
 
 
 # --- what beam search remembers ----------------------------------------------------------------------------------
@@ -122,14 +124,14 @@ class _Step:
         words, parents, logprobs = (x.gather(1, beams) for x in (self.words, self.parents, self.logprobs))
         return _Step(words, parents, logprobs, self.attention)
 
-    def select(self, places: Tensor) -> "_Step":
-        """Only the inputs at these places."""
-        attention = None if self.attention is None else self.attention[places]
-        return _Step(self.words[places], self.parents[places], self.logprobs[places], attention)
+    def select(self, rows: Tensor) -> "_Step":
+        """Only the inputs in these rows."""
+        attention = None if self.attention is None else self.attention[rows]
+        return _Step(self.words[rows], self.parents[rows], self.logprobs[rows], attention)
 
 
 @dataclass(frozen=True)
-class _End:
+class _Finished:
     """A beam that took <eos>."""
 
     score: float
@@ -141,21 +143,21 @@ class _End:
 
 
 @dataclass(frozen=True)
-class _Race:
-    """The inputs that still run, what has ended for each, and their steps so far."""
+class _SearchState:
+    """Where the search of the inputs that are not done yet stands; row n of every tensor is inputs[n]'s."""
 
     inputs: list[int]
-    ended: list[list[_End]]
+    ended: list[list[_Finished]]
     steps: list[_Step]
 
-    def select(self, places: Tensor) -> "_Race":
-        """Only the inputs at these places."""
-        numbers = places.tolist()
-        kept = ([values[n] for n in numbers] for values in (self.inputs, self.ended))
-        return _Race(*kept, [step.select(places) for step in self.steps])
+    def select(self, rows: Tensor) -> "_SearchState":
+        """Only the inputs in these rows."""
+        kept = rows.tolist()
+        inputs, ended = [self.inputs[n] for n in kept], [self.ended[n] for n in kept]
+        return _SearchState(inputs, ended, [step.select(rows) for step in self.steps])
 
 
-def _allowed(logprobs: Tensor, beam: Beam, length: int) -> Tensor:
+def _mask_forbidden(logprobs: Tensor, beam: Beam, length: int) -> Tensor:
     """(N, V) log-probabilities with everything that may not come next at -inf."""
     logprobs[:, NEVER] = float("-inf")
     if length < beam.min_length:
@@ -169,61 +171,63 @@ def _score(logprob: float, tokens: int, beam: Beam) -> float:
     return logprob / tokens**beam.length_penalty
 
 
-def _collect(race: _Race, totals: Tensor, step: _Step, beam: Beam) -> None:
+def _collect(search: _SearchState, totals: Tensor, step: _Step, beam: Beam) -> None:
     """Note the candidates that end here, from among the best k."""
-    length = len(race.steps)
+    length = len(search.steps)
     ends = (step.words[:, : beam.size] == EOS) & totals[:, : beam.size].isfinite()
     for i, j in ends.nonzero().tolist():
-        total, parent = totals[i, j].item(), step.parents[i, j].item()
-        look = None if step.attention is None else step.attention[i, parent]
+        total, parent = float(totals[i, j]), int(step.parents[i, j])
+        attention = None if step.attention is None else step.attention[i, parent]
         score = _score(total, length + 1, beam)
-        race.ended[i].append(_End(score, total, step.logprobs[i, j].item(), length, parent, look))
+        search.ended[i].append(_Finished(score, total, float(step.logprobs[i, j]), length, parent, attention))
 
 
-def _decided(race: _Race, totals: Tensor, beam: Beam, length: int) -> list[int]:
-    """Places of the inputs that are done."""
+def _done(search: _SearchState, totals: Tensor, beam: Beam, length: int) -> list[int]:
+    """Rows of the inputs that are done."""
     if length == beam.max_length:
-        return list(range(len(race.inputs)))
+        return list(range(len(search.inputs)))
     done = []
-    for place, live in enumerate(totals.max(1).values.tolist()):
-        ended = race.ended[place]
+    for row, live in enumerate(totals.max(1).values.tolist()):
+        ended = search.ended[row]
         reachable = _score(live, length + 2, beam)
         if not beam.early:
             reachable = max(reachable, _score(live, beam.max_length + 1, beam))
         if len(ended) >= (beam.n_best or beam.size) and max(end.score for end in ended) >= reachable:
-            done.append(place)
+            done.append(row)
     return done
 
 
-def _n_best(race: _Race, place: int, beam: Beam) -> list[Hypothesis]:
-    ranked = sorted(race.ended[place], key=lambda end: -end.score)[: beam.n_best or beam.size]
-    return [_read_back(end, race.steps, place) for end in ranked]
+def _n_best(search: _SearchState, row: int, beam: Beam) -> list[Hypothesis]:
+    ranked = sorted(search.ended[row], key=lambda end: -end.score)[: beam.n_best or beam.size]
+    return [_read_back(end, search.steps, row) for end in ranked]
 
 
-def _read_back(end: _End, steps: list[_Step], place: int) -> Hypothesis:
+def _read_back(end: _Finished, steps: list[_Step], row: int) -> Hypothesis:
     """Follow the parents from <eos> to <bos>."""
-    words, logprobs, looks, beam = [EOS], [end.eos_logprob], [end.attention], end.parent
+    words, logprobs, attention, beam = [EOS], [end.eos_logprob], [end.attention], end.parent
     for step in reversed(steps[: end.length]):
-        words.append(step.words[place, beam].item())
-        logprobs.append(step.logprobs[place, beam].item())
-        beam = step.parents[place, beam].item()
-        looks.append(None if step.attention is None else step.attention[place, beam])
-    attention = None if looks[0] is None else torch.stack(looks[::-1])
-    return Hypothesis(tuple(words[::-1]), end.logprob, tuple(logprobs[::-1]), end.score, attention)
+        words.append(int(step.words[row, beam]))
+        logprobs.append(float(step.logprobs[row, beam]))
+        beam = int(step.parents[row, beam])
+        attention.append(None if step.attention is None else step.attention[row, beam])
+    known = [each for each in reversed(attention) if each is not None]  # all of them or none
+    return Hypothesis(
+        tuple(words[::-1]), end.logprob, tuple(logprobs[::-1]), end.score, torch.stack(known) if known else None
+    )
 
 
-def _history(race: _Race, place: int) -> list[BeamStep]:
+def _history(search: _SearchState, row: int) -> list[BeamStep]:
     """What the steps of one input looked like, the winner's way included."""
-    best = max(race.ended[place], key=lambda end: end.score)
-    winners: list[int | None] = [None] * len(race.steps)
+    best = max(search.ended[row], key=lambda end: end.score)
+    winners: list[int | None] = [None] * len(search.steps)
     beam = best.parent
     for number in range(best.length - 1, -1, -1):
         winners[number] = beam
-        beam = race.steps[number].parents[place, beam].item()
+        beam = int(search.steps[number].parents[row, beam])
     steps, totals = [], [0.0]
-    for number, step in enumerate(race.steps):
-        words, parents, logprobs = (x[place].tolist() for x in (step.words, step.parents, step.logprobs))
+    for number, step in enumerate(search.steps):
+        words, parents, logprobs = (x[row].tolist() for x in (step.words, step.parents, step.logprobs))
         totals = [totals[parent] + logprob for parent, logprob in zip(parents, logprobs, strict=True)]
-        ended = tuple((end.parent, end.logprob) for end in race.ended[place] if end.length == number)
+        ended = tuple((end.parent, end.logprob) for end in search.ended[row] if end.length == number)
         steps.append(BeamStep(tuple(words), tuple(parents), tuple(totals), ended, winners[number]))
     return steps

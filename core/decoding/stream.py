@@ -6,12 +6,12 @@ weights of a layer are one matrix, read once per step in the number format that 
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from core.fast.packed import product_with
+from core.fast.packed import Product, product_with
 from core.networks.attention import Memory
 from core.networks.decoder import DecoderConfig, DecoderOutput, DecoderState, LSTMDecoder, join
 
@@ -35,7 +35,8 @@ class StepDecoder:
 
     words: the decoder writes these tokens (V',) only, and its token n is the decoder's words[n]: writing in one
         language needs no other's words, and a smaller output layer is faster (Jean et al. 2015). None: all.
-    dtype: of the large products, by default that of the weights (see core.fast.packed.product_with).
+    dtype: of the large products, by default that of the weights (see core.fast.packed.product_with). The output layer
+        of a small vocabulary is none of them: it stays exact.
     """
 
     def __init__(self, decoder: LSTMDecoder, words: Tensor | None = None, dtype: torch.dtype | None = None):
@@ -43,16 +44,16 @@ class StepDecoder:
         self.config: DecoderConfig = decoder.config
         dtype = dtype or decoder.bias.dtype
         with torch.no_grad():
-            embedding, first = decoder.embedding.weight.detach(), decoder.first
-            bias = first.bias_ih_l0 + first.bias_hh_l0
+            embedding = decoder.embedding.weight.detach()
+            inward, recurrent, bias = _weights(decoder.first)
             keep_table = len(embedding) <= LARGEST_TABLE and embedding.dtype == torch.float32
-            self._table = embedding @ first.weight_ih_l0.T + bias if keep_table else None  # (V, 4 H)
+            self._table = embedding @ inward.T + bias if keep_table else None  # (V, 4 H)
             if keep_table:
-                self._cells = [product_with(first.weight_hh_l0, torch.zeros_like(bias), dtype)]
+                self._cells = [product_with(recurrent, torch.zeros_like(bias), dtype)]
             else:
-                self._cells = [_gates(first, dtype)]
+                self._cells = [_gates(decoder.first, dtype)]
             self._cells += [_gates(lstm, dtype) for lstm in decoder.upper]
-            self._output = product_with(embedding, decoder.bias, dtype)
+            self._output = product_with(embedding, decoder.bias, embedding.dtype if keep_table else dtype)
 
     def project_memory(self, memory: Tensor, mask: Tensor | None = None, summary: Tensor | None = None) -> Memory:
         """See LSTMDecoder."""
@@ -72,9 +73,10 @@ class StepDecoder:
             whole = state if isinstance(state, DecoderState) else DecoderState(*map(torch.stack, state))
             return self.decoder(tokens, memory, whole)
         decoder, token = self.decoder, tokens[:, 0]
-        inputs = context = weights = None
+        inputs: Any = None  # (N, E), where they are needed
+        context = weights = None
         if decoder.attention is not None or self._table is None:
-            inputs = decoder.embedding(token)  # (N, E)
+            inputs = decoder.embedding(token)
         if self._table is not None:
             gates = self._table.index_select(0, token) + self._cells[0](state.hidden[0])
         else:
@@ -82,8 +84,8 @@ class StepDecoder:
         outputs, cell = _step(gates, state.cell[0])
         hidden, cells = [outputs], [cell]
         if decoder.attention is not None:
-            looked, weights = decoder.attention(outputs[:, None], inputs[:, None], memory)
-            context = looked[:, 0]
+            seen, weights = decoder.attention(outputs[:, None], inputs[:, None], memory)
+            context = seen[:, 0]
         for n, product in enumerate(self._cells[1:], 1):
             above, cell = _step(product(torch.cat([join(outputs, context), state.hidden[n]], 1)), state.cell[n])
             outputs = outputs + above
@@ -107,10 +109,16 @@ def with_words(decoder: LSTMDecoder, words: Tensor) -> LSTMDecoder:
     return smaller.train(decoder.training)
 
 
-def _gates(lstm: nn.LSTM, dtype: torch.dtype):
+def _gates(lstm: nn.Module, dtype: torch.dtype) -> Product:
     """Input and hidden state, side by side, -> the four gates of a layer in one product."""
-    weight = torch.cat([lstm.weight_ih_l0, lstm.weight_hh_l0], 1)
-    return product_with(weight, lstm.bias_ih_l0 + lstm.bias_hh_l0, dtype)
+    inward, recurrent, bias = _weights(lstm)
+    return product_with(torch.cat([inward, recurrent], 1), bias, dtype)
+
+
+def _weights(lstm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """For the input (4 H, I), for the hidden state (4 H, H), and the bias (4 H,), which PyTorch keeps in two parts."""
+    found = dict(lstm.named_parameters())
+    return found["weight_ih_l0"], found["weight_hh_l0"], found["bias_ih_l0"] + found["bias_hh_l0"]
 
 
 def _step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_FUSED_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)  # private: a later torch may rename it
 _FUSED = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}  # oneDNN's names and parameters of them
+
+
+def can_fuse() -> bool:
+    """Whether this build of torch has oneDNN and its convolution with an activation."""
+    return _FUSED_CONVOLUTION is not None and torch.backends.mkldnn.is_available()
 
 
 def activated(convolution: nn.Conv2d, activation: nn.Module) -> nn.Module:
@@ -29,11 +35,11 @@ class ActivatedConvolution(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         c = self.convolution
-        if torch.is_grad_enabled() or maps.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        if torch.is_grad_enabled() or maps.device.type != "cpu" or not can_fuse():
             return self.activation(c(maps))
         same = type(c).__name__ == "Conv2dSame"  # timm's, whose import would take a second
         weight, padding = same_padding(c, maps) if same else (c.weight, c.padding)
-        return torch.ops.mkldnn._convolution_pointwise(
+        return _FUSED_CONVOLUTION(
             maps, weight, c.bias, padding, c.stride, c.dilation, c.groups, *_FUSED[type(self.activation)], ""
         )
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_PRODUCT = "linear_dynamic_fp16"
 Product = Callable[[Tensor], Tensor]  # (N, I) -> (N, O)
 
 
 def can_pack() -> bool:
     """Whether this build of torch has FBGEMM's kernels: on x86 it does."""
-    return "fbgemm" in torch.backends.quantized.supported_engines
+    return "fbgemm" in torch.backends.quantized.supported_engines and hasattr(torch.ops.quantized, _PRODUCT)
 
 
 def product_with(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Product:

@@ -19,7 +19,7 @@ from PIL.Image import Transpose as Turn
 
 from core.errors import InputError
 from core.input.files import file_bytes, open_untrusted
-from core.input.image_checks import decoding_bytes, jpeg_is_buffered, seems_to_be
+from core.input.image_checks import decoding_bytes, jpeg_is_buffered, kind_of_file
 
 # Decoders that may run (JPEG includes MPO). Pillow has forty more; each would be one more way in.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -108,7 +108,7 @@ def _from_stream(stream: BinaryIO, limits: ImageLimits) -> Image.Image:
         image = Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError as error:
         stream.seek(0)
-        kind = seems_to_be(stream.read(1024))
+        kind = kind_of_file(stream.read(1024))
         sentence = f"This is not a photo but {kind}: {FORMAT_NAMES} files work." if kind else _DAMAGED
         raise InputError(sentence) from error
     _check_pixels(image, limits)

@@ -78,8 +78,8 @@ _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"
 _PICTURE_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
-def seems_to_be(head: bytes) -> str | None:
-    """A name for a file that no decoder took, by its first kilobyte; None if it was meant to be a picture."""
+def kind_of_file(head: bytes) -> str | None:
+    """What a file that no decoder took seems to be, by its first kilobyte, "a video" say; None if a picture."""
     if head[4:8] == b"ftyp":
         return None if head[8:12] in _PICTURE_BRANDS else "a video (MP4 or QuickTime)"
     if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):

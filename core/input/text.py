@@ -13,6 +13,8 @@ def clean_text(text: object, max_chars: int, what: str = "text") -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"The {what} is missing: type one." if text is None else f"The {what} must be a string.")
+    if any("\udc80" <= c <= "\udcff" for c in text):  # what was read with errors="surrogateescape"
+        raise InputError(f"The {what} is not valid UTF-8: save or send it as UTF-8.")
     text = text.replace("\r\n", "\n").strip().strip("\ufeff")
     if len(text) <= max_chars:  # checked before the work too, which may be quadratic
         kept = (c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))

@@ -72,15 +72,6 @@ def train_bpe_tokenizer(
     return _train(tokenizer, trainer, texts)
 
 
-def train_character_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token per Unicode character, spaces and line ends included."""
-    tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS[UNK]))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL_TOKENS, show_progress=False)
-    return _train(tokenizer, trainer, texts)
-
-
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int | None = None) -> list[list[int]]:
     """Token ids of each text between <bos> and <eos>, cut to `max_length` tokens of text.
 

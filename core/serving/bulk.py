@@ -1,5 +1,6 @@
 """JSON Lines in and out, the same for every demo: one request per line, one answer per line, in order."""
 
+import io
 import json
 import sys
 from collections import deque
@@ -126,12 +127,18 @@ def write_answers(answers: Iterable[Answer], out: TextIO | None = None) -> int:
 
 @contextmanager
 def open_lines(name: str) -> Iterator[TextIO]:
-    """A text file, or standard input for "-". Raises InputError when it cannot be read."""
+    """A text file, or standard input for "-"; a line ends with a line feed. Raises InputError when it cannot be read.
+
+    What is not UTF-8 stays in its line as surrogates, which clean_text refuses: the other lines are served.
+    """
+    how = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
     if name == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(**how)
         yield sys.stdin
         return
     try:
-        file = Path(name).open(encoding="utf-8", errors="replace")  # noqa: SIM115 (closed below)
+        file = Path(name).open(**how)  # noqa: SIM115 (closed below)
     except OSError as error:
         raise InputError(f"{name} cannot be read ({error.strerror}): name a file with one request per line.") from error
     with file:

@@ -1,6 +1,7 @@
-"""The command line that every demo has: python -m demos.<task> [predict] INPUT ..., train, evaluate, and its own."""
+"""The command line that every task has: python -m PACKAGE [predict] INPUT ..., train, evaluate, and its own."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Command:
 
 
 def train_command(task: str, module: str) -> Command:
-    """`train --recipe FILE` of a task; module: the demo's train.py with its STAGES, imported only when it is called."""
+    """`train --recipe FILE` of a task; module: with its kinds of stages as STAGES, imported only when it is called."""
 
     def run(options: argparse.Namespace) -> None:
         recipes.main(task, import_module(module).STAGES, options)
@@ -48,6 +49,9 @@ def run_command(package: str, description: str, commands: Mapping[str, Command],
     could be tried.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # a file name need not be UTF-8, nor a text valid: they are shown escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if arguments[:1] in (["-h"], ["--help"]):
         _overview(package, description, commands).parse_args(arguments[:1])  # prints, and ends the program
     name = arguments[0] if arguments and arguments[0] in commands else DEFAULT

@@ -21,6 +21,7 @@ class PredictCommand(ABC):
     about: ClassVar[str]  # what `--help` says of the command
     example: ClassVar[str]  # a request as a line of JSON, for `--help`
     required: ClassVar[tuple[str, ...]]  # fields of a request; the fields of `Options` are optional ones
+    optional: ClassVar[tuple[str, ...]] = ()  # more fields that a request may have, as the positional arguments do
     option_help: ClassVar[Mapping[str, str]] = {}  # of each field of `Options` that is an option on the command line
     batch_size: ClassVar[int | None] = None  # inputs at a time, where they are answered in batches
     unit: ClassVar[str] = "input"  # what the progress bar counts
@@ -82,9 +83,13 @@ class PredictCommand(ABC):
         if options.jsonl:
             if self._has_inputs(options):
                 raise InputError("Name inputs, or a file of requests with --jsonl, not both.")
-            optional = [each.name for each in fields(options_class)]
+            # a field of the request that is an option of the command, too, serves every line that lacks it
+            same = {name: v for name in self.required if isinstance(v := getattr(options, name, None), str)}
+            required = [name for name in self.required if name not in same]
+            optional = [*same, *self.optional, *(each.name for each in fields(options_class))]
             with open_lines(options.jsonl) as lines:
-                return write_answers(self.served(options, read_requests(lines, self.required, optional, chosen)))
+                requests = read_requests(lines, required, optional, {**same, **chosen})
+                return write_answers(self.served(options, requests))
         requests = self.requests(options)
         count = len(requests) if isinstance(requests, list) else 0
         answers = self.served(options, ({**request, **chosen} for request in requests))

@@ -106,70 +106,130 @@ def train(
         raise InputError("There are too few training examples for one batch: give more, or a smaller batch size.")
     keep_freed_memory()
     set_seed(config.seed)
-    accelerator = Accelerator(
-        mixed_precision=resolve_precision(config.precision),
-        # A seedable sampler shuffles by seed and epoch alone: alike in one process, in several and after a resume.
-        dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True),
-        # A loss may leave parts of a model alone, as a language model's leaves the CNN.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    parameters = parameter_groups or [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    progress = Progress()
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config, len(loader), progress))
-    average = None
-    if config.average:
-        average = AveragedModel(model, accelerator.device, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-    # The scheduler stays unprepared: Accelerate would step it once per process.
-    wrapped, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    accelerator.register_for_checkpointing(scheduler, progress, *([average] if average else []))
-    log = Log(folder, enabled=accelerator.is_main_process, keep=resume)
-    if resume and (folder / "state").is_dir():
-        accelerator.load_state(str(folder / "state"))
-    log.rewind(progress.step)
-
-    def look_at_clock() -> None:  # at one process's, so that all agree on the rate and the end
-        elapsed = torch.tensor(log.seconds() / 60 / config.minutes, device=accelerator.device)
-        progress.elapsed = broadcast(elapsed).item()
-
-    def over() -> bool:
-        return progress.elapsed >= 1 if config.minutes else progress.epoch >= config.epochs
-
-    if config.minutes:  # a resumed training may have been given more of them
-        look_at_clock()
-    while not over() and (config.minutes or progress.stale < config.patience):
-        wrapped.train()
-        if hasattr(loader, "set_epoch"):
-            loader.set_epoch(progress.epoch)
-        carry = None
-        bar = tqdm(loader, desc=f"epoch {progress.epoch + 1}", disable=not accelerator.is_local_main_process)
-        for batch in bar:
-            result = loss(wrapped, batch, carry)
-            carry = result.carry.detach() if result.carry is not None else None
-            accelerator.backward(result.value)
-            if result.again:
-                accelerator.backward(result.again())
-            norm = accelerator.clip_grad_norm_(wrapped.parameters(), config.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            scheduler.step()
-            progress.step += 1
-            if config.minutes:
-                look_at_clock()
-            if average:
-                average.update_parameters(accelerator.unwrap_model(wrapped))
-            if progress.step % config.log_every == 0:
-                value = accelerator.reduce(result.value.detach(), reduction="mean").item()
-                bar.set_postfix(loss=f"{value:.3f}")
-                rate = scheduler.get_last_lr()[0]
-                log.write(step=progress.step, loss=value, norm=float(norm), rate=rate, **(result.figures or {}))
-            if config.minutes and over():
-                break
-        progress.epoch += 1
+    trainer = _Trainer(model, loader, config, parameter_groups)
+    log = trainer.open_log(folder, resume)
+    while not trainer.is_over():
+        trainer.train_epoch(loss)
         if evaluate:
-            _judge(average.module if average else accelerator.unwrap_model(wrapped), evaluate, save, progress, log)
-        _save_state(accelerator, folder)
+            trainer.judge(evaluate, save)
+        trainer.save_state(folder)
     return log.records
+
+
+class _Trainer:
+    """One training: the network, what changes it, and where it stands."""
+
+    def __init__(
+        self, model: nn.Module, loader: DataLoader, config: TrainingConfig, parameter_groups: list[dict] | None
+    ):
+        self.config, self.progress = config, Progress()
+        self.accelerator = accelerator = Accelerator(
+            mixed_precision=resolve_precision(config.precision),
+            # A seedable sampler shuffles by seed and epoch alone: alike in one process, in several and after a resume.
+            dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True),
+            # A loss may leave parts of a model alone, as a language model's leaves the CNN.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        parameters = parameter_groups or [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config, len(loader), self.progress))
+        self.average = None
+        if config.average:
+            self.average = AveragedModel(model, accelerator.device, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+        # The scheduler stays unprepared: Accelerate would step it once per process.
+        self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
+        averages = [self.average] if self.average else []
+        accelerator.register_for_checkpointing(self.scheduler, self.progress, *averages)
+
+    def open_log(self, folder: Path, resume: bool) -> "Log":
+        """Start the log, after the state in the folder was loaded where there is one to resume from."""
+        self.log = Log(folder, enabled=self.accelerator.is_main_process, keep=resume)
+        if resume and (folder / "state").is_dir():
+            self.accelerator.load_state(str(folder / "state"))
+        self.log.rewind(self.progress.step)
+        if self.config.minutes:  # a resumed training may have been given more of them
+            self.update_elapsed(self.config.minutes)
+        return self.log
+
+    def is_over(self) -> bool:
+        """Whether the minutes are over, where there are any; else the epochs, or the patience with the dev figure."""
+        progress, config = self.progress, self.config
+        if config.minutes:
+            return progress.elapsed >= 1
+        return progress.epoch >= config.epochs or progress.stale >= config.patience
+
+    def update_elapsed(self, minutes: float) -> None:
+        """By the clock of one process, so that all agree on the rate and the end."""
+        elapsed = torch.tensor(self.log.seconds() / 60 / minutes, device=self.accelerator.device)
+        self.progress.elapsed = broadcast(elapsed).item()
+
+    def train_epoch(self, loss: LossFunction) -> None:
+        """Go through the loader once, or until the minutes are over."""
+        self.model.train()
+        if hasattr(self.loader, "set_epoch"):
+            self.loader.set_epoch(self.progress.epoch)
+        carry = None
+        hidden = not self.accelerator.is_local_main_process
+        bar = tqdm(self.loader, desc=f"epoch {self.progress.epoch + 1}", disable=hidden)
+        for batch in bar:
+            result = loss(self.model, batch, carry)
+            carry = result.carry.detach() if result.carry is not None else None
+            norm = self.step(result)
+            if self.progress.step % self.config.log_every == 0:
+                bar.set_postfix(loss=f"{self.log_step(result, norm):.3f}")
+            if self.config.minutes and self.is_over():
+                break
+        self.progress.epoch += 1
+
+    def step(self, result: Loss) -> float:
+        """Change the weights by one batch's loss; the norm of its gradient."""
+        accelerator, config = self.accelerator, self.config
+        accelerator.backward(result.value)
+        if result.again:
+            accelerator.backward(result.again())
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.scheduler.step()
+        self.progress.step += 1
+        if config.minutes:
+            self.update_elapsed(config.minutes)
+        if self.average:
+            self.average.update_parameters(accelerator.unwrap_model(self.model))
+        return norm
+
+    def log_step(self, result: Loss, norm: float) -> float:
+        """Write a step's record; the mean loss over all processes."""
+        value = self.accelerator.reduce(result.value.detach(), reduction="mean").item()
+        rate = self.scheduler.get_last_lr()[0]
+        self.log.write(step=self.progress.step, loss=value, norm=float(norm), rate=rate, **(result.figures or {}))
+        return value
+
+    def judge(self, evaluate: Evaluation, save: Callable[[nn.Module], None] | None) -> None:
+        """Evaluate the (averaged) model, save it if it is the best, count the evaluations without progress."""
+        progress = self.progress
+        model = self.average.module if self.average else self.accelerator.unwrap_model(self.model)
+        model.eval()
+        with torch.inference_mode():
+            figures = evaluate(model)
+        self.log.write(step=progress.step, epoch=progress.epoch, dev=figures)
+        first = next(iter(figures.values()))
+        if first > progress.best:
+            progress.best, progress.stale = first, 0
+            if save and self.log.enabled:
+                save(model)
+        else:
+            progress.stale += 1
+
+    def save_state(self, folder: Path) -> None:
+        """Write the state beside the old one, then put it in its place: an interruption leaves one of them whole."""
+        accelerator = self.accelerator
+        accelerator.save_state(str(folder / "state.part"))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            shutil.rmtree(folder / "state", ignore_errors=True)
+            (folder / "state.part").rename(folder / "state")
+        accelerator.wait_for_everyone()
 
 
 def resolve_precision(precision: str) -> str:
@@ -188,31 +248,6 @@ def average_weights(models: Sequence[Model]) -> Model:
         if tensor.is_floating_point():
             tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
     return models[0]
-
-
-def _judge(model: nn.Module, evaluate: Evaluation, save: Callable | None, progress: Progress, log: "Log") -> None:
-    """Evaluate, save the best, count the epochs without progress."""
-    model.eval()
-    with torch.inference_mode():
-        figures = evaluate(model)
-    log.write(step=progress.step, epoch=progress.epoch, dev=figures)
-    first = next(iter(figures.values()))
-    if first > progress.best:
-        progress.best, progress.stale = first, 0
-        if save and log.enabled:
-            save(model)
-    else:
-        progress.stale += 1
-
-
-def _save_state(accelerator: Accelerator, folder: Path) -> None:
-    """Write the state beside the old one, then put it in its place: an interruption leaves one of them whole."""
-    accelerator.save_state(str(folder / "state.part"))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        shutil.rmtree(folder / "state", ignore_errors=True)
-        (folder / "state.part").rename(folder / "state")
-    accelerator.wait_for_everyone()
 
 
 def _schedule(config: TrainingConfig, steps_per_epoch: int, progress: Progress) -> Callable[[int], float]:

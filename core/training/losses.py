@@ -1,4 +1,4 @@
-"""Losses that several demos share."""
+"""Losses that several tasks share."""
 
 import torch
 from torch import Tensor

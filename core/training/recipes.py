@@ -1,8 +1,8 @@
 """Recipes: how a checkpoint was trained, as a TOML file of a few stages that one command runs.
 
-    python -m demos.captioning train --recipe recipes/captioning.toml --data DATA
+    python -m PACKAGE train --recipe recipes/NAME.toml --data DATA
 
-A recipe names its task and lists stages, each of a `kind` that the demo's train.py offers, with its settings:
+A recipe names its task and lists stages, each of a `kind` that the task's training offers, with its settings:
 
     task = "captioning"
     about = "A sentence or two for whoever runs it."
@@ -19,6 +19,7 @@ checkpoint in stage.folder / "best". What a recipe does not set keeps its defaul
 """
 
 import argparse
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -27,6 +28,7 @@ from typing import Any, Protocol
 
 from core.errors import InputError
 
+_NAME = re.compile(r"[\w-]+")
 BEST, DONE = "best", "done"  # in a stage's folder: its checkpoint, and a file that says that it was finished
 
 
@@ -91,13 +93,27 @@ def read_recipe(file: Path, kinds: Mapping[str, type], changes: Sequence[str] = 
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read as a recipe ({error}): name one of recipes/.") from error
-    tables = {table.get("name", ""): table for table in content.get("stage", [])}
-    if not tables or "" in tables:
-        raise InputError(f"{file} has no stages, or one without a name: see core/training/recipes.py.")
+    tables = _stage_tables(file, content)
     for change in changes:
         _apply(change, tables)
     stages = {name: _stage(name, table, kinds) for name, table in tables.items()}
     return Recipe(content.get("task", ""), content.get("about", ""), stages)
+
+
+def _stage_tables(file: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables of a recipe's stages, by name."""
+    tables = content.get("stage")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables) or not tables:
+        raise InputError(f"{file} has no stages: a recipe lists each in a table [[stage]].")
+    named: dict[str, dict[str, Any]] = {}
+    for table in tables:
+        name = table.get("name")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):  # it becomes a folder
+            raise InputError(f"{file} has a stage without a name of letters, digits, - and _: {name!r} is none.")
+        if name in named:
+            raise InputError(f"{file} has two stages of the name {name}: give each its own.")
+        named[name] = table
+    return named
 
 
 def _apply(change: str, tables: dict[str, dict[str, Any]]) -> None:
@@ -108,6 +124,8 @@ def _apply(change: str, tables: dict[str, dict[str, Any]]) -> None:
     table = tables[name]
     for key in keys[:-1]:
         table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {change}: {name}.{key} has no settings of its own.")
     try:
         table[keys[-1]] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -116,11 +134,13 @@ def _apply(change: str, tables: dict[str, dict[str, Any]]) -> None:
 
 def _stage(name: str, table: Mapping[str, Any], kinds: Mapping[str, type]) -> Stage:
     kind = table.get("kind", name)
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InputError(f"There is no kind of stage {kind!r} (stage {name}): choose one of {', '.join(kinds)}.")
     settings = {key: value for key, value in table.items() if key not in ("name", "kind")}
     try:
         return with_settings(kinds[kind](), settings, name)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:  # a value that the dataclass itself refuses
         raise InputError(f"The stage {name} cannot be set up: {error}") from error
 
@@ -173,7 +193,7 @@ def run_recipe(recipe: Recipe, data: Path, out: Path, only: Sequence[str] = (), 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of every demo's `train`."""
+    """Options of every task's `train`."""
     parser.add_argument("--recipe", type=Path, required=True, help="a file of recipes/, or your own")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds the data sets")
     parser.add_argument("--out", type=Path, help="for logs and checkpoints (default: runs/<name of the recipe>)")

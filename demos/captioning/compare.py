@@ -6,12 +6,12 @@ Used only when somebody asks, and only where the weights are on this machine or 
 import threading
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import ModelError
 from core.input.image import load_image
+from core.serving.shared import load_once
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration, BlipProcessor
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 BLIP = "Salesforce/blip-image-captioning-base"
 _WEIGHTS = "model.safetensors"
 _FILES = ["*.json", "*.txt", _WEIGHTS]  # about 1 GB; never a pickle
-_PATIENCE = 5.0  # seconds to find out whether the Hub can be reached
+_TIMEOUT = 5.0  # seconds to find out whether the Hub can be reached
 _LOCK = threading.Lock()
 _downloads: dict[str | Path, threading.Thread] = {}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What another network says of a photo."""
+class BlipCaption:
+    """What BLIP says of a photo."""
 
     text: str
     seconds: float
 
 
-def caption_with_blip(image: Any, source: str | Path = BLIP, max_length: int = 20) -> Answer:
+def caption_with_blip(image: Any, source: str | Path = BLIP, max_length: int = 20) -> BlipCaption:
     """BLIP's caption of one photo (greedy search) and the time it took, loading not counted.
 
     `source` is a folder or a Hub id. What is not on this machine yet is fetched in the background, so that nobody
@@ -47,10 +47,10 @@ def caption_with_blip(image: Any, source: str | Path = BLIP, max_length: int = 2
     with torch.inference_mode():
         tokens = model.generate(**processor(images=photo, return_tensors="pt"), max_new_tokens=max_length)
     text = processor.decode(tokens[0], skip_special_tokens=True).strip()
-    return Answer(text, round(time.perf_counter() - start, 4))
+    return BlipCaption(text, round(time.perf_counter() - start, 4))
 
 
-@lru_cache(maxsize=1)
+@load_once
 def _load(folder: Path) -> tuple["BlipForConditionalGeneration", "BlipProcessor"]:
     from core.fast.torchvision_import import import_torchvision
 
@@ -94,7 +94,7 @@ def _check_reachable(source: str | Path) -> None:
     from huggingface_hub.constants import ENDPOINT
 
     try:
-        httpx.head(f"{ENDPOINT}/api/models/{source}", timeout=_PATIENCE, follow_redirects=True).raise_for_status()
+        httpx.head(f"{ENDPOINT}/api/models/{source}", timeout=_TIMEOUT, follow_redirects=True).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ModelError(
             f"The comparison needs {source} from the Hugging Face Hub, which cannot be reached from here. Everything "

@@ -8,36 +8,32 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.input.tokenizers import UNK, encode, pad
-from core.training.captioned_photos import CaptionedPhoto, read_caption_lines, read_collection
+from core.training.captioned_photos import CaptionedPhoto
 from core.training.feature_cache import StemCache
-
-__all__ = ["CaptionedPhoto", "CaptionedStems", "Collate", "read_caption_lines", "read_collection"]
 
 MAX_TOKENS = 16  # longer captions (4 %) are not trained on: every batch would be padded to them
 CAPTIONS_PER_PHOTO = 5
-
-# --- batches for training ----------------------------------------------------------------------------------------
 
 
 class CaptionedStems(Dataset):
     """Item: (photo number, its stem map (C, h, w), tokens of all captions).
 
-    look: from a row to the stem map of that photo.
+    stem_map: from a row to the stem map of that photo.
     """
 
-    def __init__(self, photos: Sequence[CaptionedPhoto], look: Callable[[int], Tensor], tokenizer, first: int = 0):
-        self.look, self.first = look, first
+    def __init__(self, photos: Sequence[CaptionedPhoto], stem_map: Callable[[int], Tensor], tokenizer, first: int = 0):
+        self.stem_map, self.first = stem_map, first
         self.captions = [short_ones(encode(tokenizer, p.captions)) for p in photos]
 
     def __len__(self) -> int:
         return len(self.captions)
 
     def __getitem__(self, row: int) -> tuple[int, Tensor, list[list[int]]]:
-        return self.first + row, self.look(row), self.captions[row]
+        return self.first + row, self.stem_map(row), self.captions[row]
 
 
 def mirrored_at_random(cache: StemCache) -> Callable[[int], Tensor]:
-    """A look at cached stem maps: half the time at those of the mirrored photo."""
+    """From a row to its cached stem map, half the time that of the mirrored photo."""
     return lambda row: cache.map(row, flip=random.random() < 0.5)
 
 

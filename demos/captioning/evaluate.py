@@ -1,12 +1,9 @@
 """The published figures of the captioner: COCO caption metrics, and ranking of captions by log-probability."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,15 +11,18 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder
-from core.decoding.search import Beam, Hypothesis, beam_search
+from core.decoding.hypothesis import Hypothesis
+from core.decoding.score import token_logprobs
+from core.decoding.search import Beam, beam_search
 from core.errors import InputError
 from core.input.image import load_image
 from core.input.tokenizers import encode, pad
 from core.metrics import caption_scores, caption_scores_fast, r_precision, success_at_k
+from core.metrics.records import report
+from core.training.captioned_photos import CaptionedPhoto, read_collection
 from core.training.feature_cache import StemCache
-from demos.captioning.data import CaptionedPhoto, read_collection
 from demos.captioning.model import Captioner
-from demos.captioning.predict import CaptioningOptions, CaptioningPredictor, score_captions
+from demos.captioning.predict import CaptioningOptions, CaptioningPredictor
 
 RANKED_PHOTOS = 100  # a photo's captions are sought among those of so many photos
 
@@ -72,7 +72,7 @@ def ranking_figures(predictor: CaptioningPredictor, photos: Sequence[CaptionedPh
     Plain log-probability favours captions that are likely for any photo. So each figure is also given for the
     log-probability's gain over that of all photos together, "/ prior" (an estimate of pointwise mutual information).
     """
-    model, figures = predictor.model, []
+    decoder, figures = predictor.model.decoder, []
     for number in tqdm(range(groups), unit="group", disable=not sys.stderr.isatty()):
         group = photos[number * RANKED_PHOTOS : (number + 1) * RANKED_PHOTOS]
         captions = [(owner, text) for owner, photo in enumerate(group) for text in photo.captions]
@@ -83,8 +83,8 @@ def ranking_figures(predictor: CaptioningPredictor, photos: Sequence[CaptionedPh
         relevant = torch.tensor([[owner == row for owner, _ in captions] for row in range(len(group))])
         scores = []
         for photo in group:
-            memory = predictor.look([load_image(photo.path)])[0]
-            scores.append(torch.cat([score_captions(model, memory, tokens).sum(1) for tokens in batches]))
+            memory, _ = predictor.memory([load_image(photo.path)])
+            scores.append(torch.cat([token_logprobs(decoder, memory, tokens).sum(1) for tokens in batches]))
         scores = torch.stack(scores)  # (photos, captions)
         figures.append(
             {
@@ -109,41 +109,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `evaluate`."""
     parser.add_argument("--data", type=Path, required=True, help="folder of Flickr8k or COCO captions")
     parser.add_argument("--split", choices=["dev", "test"], default="test")
-    parser.add_argument("--beam-size", type=int, nargs="+", default=[CaptioningOptions.beam_size])
-    parser.add_argument("--length-penalty", type=float, nargs="+", default=[CaptioningOptions.length_penalty])
-    parser.add_argument("--detector-weight", type=float, nargs="+", default=[CaptioningOptions.detector_weight])
+    parser.add_argument("--beam-size", type=int, default=CaptioningOptions.beam_size)
+    parser.add_argument("--no-rerank", action="store_true", help="leave out what the word detector says")
     parser.add_argument("--ranking-groups", type=int, default=0, help="groups of 100 photos to rank captions in")
     parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
     parser.add_argument("--save", metavar="NAME", help="also write the figures to the checkpoint's metrics.json")
 
 
 def main(options: argparse.Namespace) -> None:
-    """Print one JSON line of figures per setting."""
+    """Print one JSON line of figures, and one more for ranking."""
     photos = read_collection(options.data)[options.split]
     if options.ranking_groups * RANKED_PHOTOS > len(photos):
         raise InputError(f"{len(photos)} photos make at most {len(photos) // RANKED_PHOTOS} groups to rank.")
     predictor = CaptioningPredictor.from_pretrained(options.checkpoint)
+    save_to = (options.checkpoint or checkpoint_folder("captioning")) if options.save else None
     about = {"data": options.save or options.data.name, "split": options.split, "photos": len(photos)}
-    for size, alpha, weight in product(options.beam_size, options.length_penalty, options.detector_weight):
-        settings = {"beam_size": size, "length_penalty": alpha, "detector_weight": weight}
-        figures = caption_figures(predictor, photos, CaptioningOptions(**settings))
-        _report(options, {**about, **settings, **_rounded(figures)})
-    if options.ranking_groups:
-        figures = _rounded(ranking_figures(predictor, photos, options.ranking_groups))
-        ranked = options.ranking_groups * RANKED_PHOTOS
-        _report(options, {**about, "photos": ranked, "ranked_among": RANKED_PHOTOS, **figures})
+    search = CaptioningOptions(options.beam_size, rerank=not options.no_rerank)
+    names = ("beam_size", "n_best", "length_penalty", "rerank")
+    settings = {name: getattr(search, name) for name in names}
+    report({**about, **settings}, _rounded(caption_figures(predictor, photos, search)), save_to)
+    if groups := options.ranking_groups:
+        about |= {"photos": groups * RANKED_PHOTOS, "ranked_among": RANKED_PHOTOS}
+        report(about, _rounded(ranking_figures(predictor, photos, groups)), save_to)
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in figures.items()}
-
-
-def _report(options: argparse.Namespace, record: dict[str, Any]) -> None:
-    print(json.dumps(record), flush=True)
-    if options.save:
-        file = Path(options.checkpoint or checkpoint_folder("captioning")) / "metrics.json"
-        content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
-        keys = ("data", "split", "beam_size", "length_penalty", "detector_weight", "ranked_among")
-        kept = [e for e in content["evaluations"] if any(e.get(k) != record.get(k) for k in keys)]
-        content["evaluations"] = [*kept, record]
-        file.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,25 +1,14 @@
 """The captioner: CNN stem (frozen) -> tail (fine-tuned) -> memory of 81 places -> the shared LSTM decoder."""
 
-import copy
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from core.checkpoint import Checkpoint
-from core.fast.precision import inference_dtype
 from core.networks.attention import Memory
 from core.networks.decoder import DecoderConfig, LSTMDecoder
-from core.networks.encoders import (
-    check_test_size,
-    create_encoder,
-    encoder_config,
-    fold_batch_norm,
-    shared_encoder,
-    to_grid,
-)
-from demos.captioning.ranking import DetectorWeights
+from core.networks.encoders import check_test_size, encoder_config
+from core.networks.photo import PhotoNetwork
 
 
 @dataclass(frozen=True)
@@ -34,7 +23,7 @@ class CaptionerConfig:
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
     detected_words: int = 2048  # the word detector knows the so many most frequent words
     memory_dropout: float = 0.3
-    ranking: DetectorWeights = field(default_factory=DetectorWeights)  # how much the word detector ranks captions
+    rerank: tuple[tuple[str, float], ...] = ()  # (name, weight) of each score in demos.captioning.ranking
 
     def __post_init__(self) -> None:
         check_test_size(self.encoder, self.test_size)
@@ -59,59 +48,34 @@ class WordDetector(nn.Module):
         return logits, self.embedding(torch.sigmoid(logits))
 
 
-class Captioner(nn.Module, Checkpoint):
-    """Photo -> caption. The frozen stem is not part of the checkpoint; the fine-tuned tail is."""
+class Captioner(PhotoNetwork):
+    """Photo -> caption."""
 
     Config = CaptionerConfig
-    unsaved_prefixes: ClassVar[tuple[str, ...]] = ("encoder.",)
+    config: CaptionerConfig
 
     def __init__(self, config: CaptionerConfig):
-        super().__init__()
-        self.config = config
-        facts = encoder_config(config.encoder)
         width = config.decoder.memory_dim
-        imagenet = config.encoder_weights == "imagenet"
-        self.encoder = shared_encoder(config.encoder) if imagenet else create_encoder(config.encoder, pretrained=False)
-        self.tail = copy.deepcopy(self.encoder.tail).requires_grad_(True)
-        self.words = WordDetector(facts.feature_dim, width, config.detected_words)
-        self.to_memory = nn.Sequential(
-            nn.Linear(facts.feature_dim, width), nn.ReLU(), nn.Dropout(config.memory_dropout)
-        )
-        self.place = nn.Parameter(0.02 * torch.randn(*facts.grid, width))  # where on the photo
+        super().__init__(config, width, config.memory_dropout, config.encoder_weights)
+        self.words = WordDetector(encoder_config(config.encoder).feature_dim, width, config.detected_words)
         self.decoder = LSTMDecoder(config.decoder)
-        self.normalise = nn.LayerNorm(width)
-
-    def train(self, mode: bool = True) -> "Captioner":
-        """Batch norm keeps ImageNet's statistics, in training too: the batches are small and the photos alike."""
-        super().train(mode)
-        self.encoder.eval()
-        self.tail.eval()
-        return self
 
     def for_inference(self) -> "Captioner":
-        """This network made fast, in place: the CNN's batch norms folded, all in the number format that is fast here.
+        """This network in eval mode and in the number format that is fast here, in place (see make_cnn_fast).
 
         A step of the search reads every weight of the decoder for a handful of beams, so half the bytes take little
-        more than half the time. The network can neither be trained nor saved after that.
+        more than half the time.
         """
-        dtype = inference_dtype()
-        if self.config.encoder_weights == "imagenet":
-            self.encoder = shared_encoder(self.config.encoder, dtype)  # the float32 one serves trainings
-        fold_batch_norm(self.tail)
-        self.to(dtype).eval().decoder.pack()
-        return self
+        return self.to(self.make_cnn_fast()).eval()
 
     def memory(self, stem_maps: Tensor, mirrored: Tensor | None = None) -> tuple[Memory, Tensor]:
         """(B, C, h, w) stem maps, of a whole photo or a crop -> Memory, word logits (B, V).
 
         Given those of the mirrored photo too, each place gets the mean of what the CNN saw there and in the mirror.
         """
-        maps = self.tail(stem_maps)  # (B, D, h, w)
-        if mirrored is not None:
-            maps = (maps + self.tail(mirrored).flip(3)) / 2
-        grid = to_grid(maps).to(self.place.dtype)
-        place = self.place[: maps.shape[2], : maps.shape[3]].flatten(0, 1)
-        places = self.normalise(self.to_memory(grid) + place)  # (B, P, width)
+        grid = self.grid(stem_maps, mirrored)
+        height, width = (-(-side // 2) for side in stem_maps.shape[2:])  # the tail's one step of two, rounded up
+        places = self.places(grid, (height, width))  # (B, P, memory_dim)
         word_logits, detected = self.words(grid)
         return self.decoder.project_memory(places, summary=places.mean(1) + detected), word_logits
 

@@ -1,10 +1,8 @@
 """Captions for a visitor's photos: the one call behind tab, command line, API and tests."""
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,15 +14,20 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder, load_tokenizer
-from core.decoding.search import Beam, Hypothesis, beam_search
+from core.decoding.hypothesis import Hypothesis
+from core.decoding.rerank import rank
+from core.decoding.score import token_logprobs
+from core.decoding.search import Beam, beam_search
+from core.decoding.stream import StepDecoder
 from core.errors import InputError, check_number
 from core.input.image import load_image
 from core.input.text import clean_text
-from core.input.tokenizers import PAD, UNK, Token, encode, pad
+from core.input.tokenizers import UNK, Token, encode, pad
 from core.networks.attention import Memory
 from core.networks.encoders import imagenet_labels
+from core.serving.shared import load_once
 from demos.captioning.model import Captioner
-from demos.captioning.ranking import DetectorWeights, WordJudge
+from demos.captioning.ranking import DetectorScores
 
 MAX_CAPTION = 500  # characters of a caption that a visitor types
 MAX_CAPTIONS = 200  # captions to rank at once
@@ -32,26 +35,25 @@ MAX_CAPTIONS = 200  # captions to rank at once
 
 @dataclass(frozen=True)
 class CaptioningOptions:
-    """How to search, and what ranks what was found. Raises InputError for values that make no sense.
+    """How to search, and what ranks what was found. Raises InputError for values that make no sense."""
 
-    The word detector chooses among twice as many hypotheses as are asked for.
-    """
-
-    beam_size: int = 5  # 1 to 20; captions to return
+    beam_size: int = 10  # 1 to 40; hypotheses to search with
+    n_best: int = 5  # 1 to 40; captions to return, no more than the beam size
     length_penalty: float = 1.0  # alpha: rank by logprob / length ** alpha; the dev sets chose it
     max_length: int = 20  # words
-    detector_weight: float = 1.0  # 0 to 5; how much the word detector counts, 0: not at all
+    rerank: bool = True  # whether the word detector has a say in the ranking (demos.captioning.ranking)
 
     def __post_init__(self) -> None:
-        check_number("beam_size", self.beam_size, 1, 20, whole=True)
+        check_number("beam_size", self.beam_size, 1, 40, whole=True)
+        check_number("n_best", self.n_best, 1, 40, whole=True)
         check_number("length_penalty", self.length_penalty, 0, 5)
         check_number("max_length", self.max_length, 1, 40, whole=True)
-        check_number("detector_weight", self.detector_weight, 0, 5)
+        if not isinstance(self.rerank, bool):
+            raise InputError(f"rerank must be true or false, not {self.rerank!r}.")
 
-    def beam(self, ranked: bool = True) -> Beam:
-        """The same for the search; `ranked`: whether something else ranks what it finds."""
-        width = self.beam_size * 2 if ranked and self.detector_weight else self.beam_size
-        return Beam(width, self.length_penalty, max_length=self.max_length, early=True)
+    def beam(self) -> Beam:
+        """The same for the search."""
+        return Beam(self.beam_size, self.length_penalty, max_length=self.max_length, early=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Caption:
     logprob: float
     tokens: tuple[Token, ...]
     attention: np.ndarray | None = field(default=None, repr=False, compare=False)  # (len(tokens), h, w)
-    looked: tuple[float, ...] = field(default=(), repr=False, compare=False)  # share of the photo, not the sentinel
+    photo_share: tuple[float, ...] = field(default=(), repr=False, compare=False)  # of the attention; rest: sentinel
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class CaptioningResult:
         """Plain values for JSON, without the attention."""
         result = asdict(self)
         for hypothesis in result["hypotheses"]:
-            del hypothesis["attention"], hypothesis["looked"]
+            del hypothesis["attention"], hypothesis["photo_share"]
         return result
 
 
@@ -93,11 +95,12 @@ class RankedCaption:
 
 
 class CaptioningPredictor:
-    """A loaded captioner, made fast (Captioner.for_inference). Holds no state between calls: threads may share it."""
+    """A loaded captioner, made fast. Holds no state between calls: threads may share it."""
 
     def __init__(self, model: Captioner, tokenizer: PreTrainedTokenizerFast):
         self.model, self.tokenizer = model.for_inference(), tokenizer
-        self.judge = WordJudge(tokenizer, model.config.detected_words)
+        self.decoder = StepDecoder(model.decoder)
+        self.detector_scores = DetectorScores(tokenizer, model.config.detected_words)
         self._words = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
 
     @classmethod
@@ -130,15 +133,12 @@ class CaptioningPredictor:
                 yield photo if isinstance(photo, InputError) else self._result(next(found), seconds)
 
     @torch.inference_mode()
-    def look(self, photos: Sequence[Image.Image]) -> tuple[Memory, Tensor]:
+    def memory(self, photos: Sequence[Image.Image]) -> tuple[Memory, Tensor]:
         """For B loaded photos what the decoder attends to, and the word detector's logits (B, V).
 
         Each photo is seen as it is and in the mirror, which is worth 1 CIDEr.
-        Photo by photo through the stem, whose large maps of many photos would not fit the CPU's caches: that would take
-        twice as long. The small maps after it go as one batch.
         """
-        maps = torch.stack([self._stem_maps(photo) for photo in photos])
-        return self.model.memory(maps[:, 0], maps[:, 1])
+        return self.model.memory(*self.model.stem_maps_with_mirrored(photos))
 
     @torch.inference_mode()
     def imagenet(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
@@ -162,7 +162,8 @@ class CaptioningPredictor:
         for text, row in zip(texts, ids, strict=True):
             if len(row) == 2:
                 raise InputError(f"The caption {text!r} has no word in it: write a sentence in English.")
-        logprobs = score_captions(self.model, self.look([load_image(image)])[0], pad(ids)).tolist()
+        memory, _ = self.memory([load_image(image)])
+        logprobs = token_logprobs(self.model.decoder, memory, pad(ids)).tolist()
         ranked = []
         for text, row, values in zip(texts, ids, logprobs, strict=True):
             tokens = tuple(Token(self._words[i], v) for i, v in zip(row[1:], values[: len(row) - 1], strict=True))
@@ -175,27 +176,16 @@ class CaptioningPredictor:
         backend = self.tokenizer.backend_tokenizer
         return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))]
 
-    @torch.inference_mode()
-    def _stem_maps(self, photo: Image.Image) -> Tensor:
-        """(2, C, h, w), of the photo and of the mirrored photo."""
-        config, encoder = self.model.config, self.model.encoder
-        pixels = encoder.preprocess([photo], config.photo_size, config.test_size)
-        # the pixels, not the photo: what was resized need not be resized again
-        pixels = torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)
-        return encoder.stem(pixels)
-
-    def search(
-        self, photos: Sequence[Image.Image], options: CaptioningOptions
-    ) -> list[tuple[list[Hypothesis], Tensor]]:
-        """For each loaded photo the hypotheses, as search ranks them, and the word detector's logits (V,)."""
-        memory, word_logits = self.look(photos)
-        beam = options.beam(ranked=self.model.config.ranking != DetectorWeights())
-        return list(zip(beam_search(self.model.decoder, memory, beam), word_logits, strict=True))
+    def search(self, photos: Sequence[Image.Image], options: CaptioningOptions) -> list[list[Hypothesis]]:
+        """For each loaded photo the hypotheses as the search ranks them, with the word detector's scores."""
+        memory, word_logits = self.memory(photos)
+        found = beam_search(self.decoder, memory, options.beam())
+        return [self.detector_scores.add(*of_photo) for of_photo in zip(found, word_logits, strict=True)]
 
     def _best(self, photos: Sequence[Image.Image], options: CaptioningOptions) -> list[list[Hypothesis]]:
         """The captions of each photo that are asked for, best first."""
-        weights = self.model.config.ranking.scaled(options.detector_weight)
-        return [self.judge.rank(*found, weights)[: options.beam_size] for found in self.search(photos, options)]
+        weights = dict(self.model.config.rerank) if options.rerank else {}
+        return [rank(hypotheses, weights)[: options.n_best] for hypotheses in self.search(photos, options)]
 
     def _result(self, found: list[Hypothesis], seconds: float) -> CaptioningResult:
         captions = tuple(self._caption(hypothesis) for hypothesis in found)
@@ -217,15 +207,6 @@ class CaptioningPredictor:
         )
 
 
-def score_captions(model: Captioner, memory: Memory, tokens: Tensor) -> Tensor:
-    """(B * k, T) tokens, k captions for each of the B memories -> log-probability of each token after <bos>,
-    (B * k, T - 1), zero at padding."""
-    logits = model.decoder(tokens, memory).logits[:, :-1].float()
-    targets = tokens[:, 1:]
-    chosen = logits.gather(2, targets.unsqueeze(2)).squeeze(2) - logits.logsumexp(2)
-    return chosen.masked_fill(targets == PAD, 0.0)
-
-
 def _load_or_error(image: Any) -> Image.Image | InputError:
     try:
         return load_image(image)
@@ -233,15 +214,7 @@ def _load_or_error(image: Any) -> Image.Image | InputError:
         return error
 
 
-_LOADING = threading.Lock()
-
-
+@load_once
 def get_predictor() -> CaptioningPredictor:
     """The repository's captioner, loaded when first needed, once, and shared."""
-    with _LOADING:
-        return _load_once()
-
-
-@lru_cache(maxsize=1)
-def _load_once() -> CaptioningPredictor:
     return CaptioningPredictor.from_pretrained()

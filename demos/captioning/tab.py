@@ -1,9 +1,7 @@
 """The captioning tab: five captions for the visitor's photo, and where the network looked for each word."""
 
-from dataclasses import dataclass, replace
-from html import escape
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +11,9 @@ from PIL import Image
 
 from core.errors import InputError, UnrolledError
 from core.metrics import caption_scores, java_available
-from demos.captioning import compare
-from demos.i18n import both
+from demos.captioning import compare, view
 from demos.widgets import (
     INTERNAL,
-    LEGEND,
     NETWORK,
     WORD_CLICKS,
     example_list,
@@ -27,27 +23,15 @@ from demos.widgets import (
     predict_module,
     problem,
     served,
-    table,
-    word_buttons,
-    word_spans,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from demos.captioning.predict import Caption, CaptioningResult
 
 TITLE = "Captions"
 PROMISE = "Five captions of a photo, and where the network looked for every word."
 FIRST_CLICK = "#examples .gallery-item"  # what the first tab clicks on to show this one at work
 KEEP_SECONDS = 3600  # how long a session's attention stays in memory
-END = "<eos>"
-
-_HELLO = both(
-    "Choose a photo: the captions appear here, best first, and a click on a word shows where the network looked while "
-    "it wrote it."
-)
-HELLO = f'<p class="hello">{_HELLO}</p>'
 
 
 @dataclass(frozen=True)
@@ -66,21 +50,24 @@ def warm_up() -> None:
     predict_module("captioning").get_predictor()
 
 
-def show_captions(
-    photo: str | None, beam_size: int, length_penalty: float, max_length: int, detector_weight: float
-) -> tuple:
-    """The captions of a photo as HTML, what the session keeps, attention for the most visual word and its note."""
+def show_captions(photo: str | None, *search: Any) -> tuple:
+    """The captions of a photo as HTML, what the session keeps, attention for the most visual word and its note.
+
+    search: the fields of CaptioningOptions in order.
+    """
     if photo is None:
-        return HELLO, None, None, None
+        return view.HELLO, None, None, None
     try:
-        result = _caption(photo, beam_size, length_penalty, max_length, detector_weight)
+        result = _caption(photo, *search)
     except UnrolledError as error:
         return problem(error), None, None, None
     best = result.hypotheses[0]
-    word = int(np.argmax(best.looked[:-1] or best.looked))
+    word = int(np.argmax(best.photo_share[:-1] or best.photo_share))
     small = tuple(replace(caption, attention=caption.attention.astype(np.float16)) for caption in result.hypotheses)
     shown = Shown(photo, small)
-    return captions_html(result, word, length_penalty, detector_weight), shown, *attention_of(shown, 0, word)
+    options = predict_module("captioning").CaptioningOptions(*search)
+    html = view.captions_html(result, word, options.length_penalty, options.rerank)
+    return html, shown, *_attention(shown, 0, word)
 
 
 def show_labels(photo: str | None, shown: Shown | None) -> dict[str, float] | None:
@@ -100,7 +87,15 @@ def show_attention(shown: Shown | None, click: gr.EventData) -> tuple[Image.Imag
         known = False
     if not known:
         raise InputError("There is no such word: click one of a caption.")
-    return attention_of(shown, number, word)
+    return _attention(shown, number, word)
+
+
+def _attention(shown: Shown, number: int, word: int | None) -> tuple[Image.Image, str]:
+    from core.input.image import load_image
+
+    if not Path(shown.photo).exists():
+        raise InputError("This photo is no longer kept: choose it again.")
+    return view.attention_picture(load_image(shown.photo), shown.captions[number], word)
 
 
 @explained
@@ -112,63 +107,49 @@ def show_scores(shown: Shown | None, references: str, with_meteor: bool) -> str:
         raise InputError("There is no caption to score yet: choose a photo first.")
     lines = clean_text(references, 2000, "caption of your own").splitlines()
     own = [line.strip() for line in lines if line.strip()]
-    hypothesis = [shown.captions[0].text]
-    scores = caption_scores(hypothesis, [own], ("BLEU", "ROUGE-L"), tokenizer="simple")
+    caption = shown.captions[0].text
+    scores = caption_scores([caption], [own], ("BLEU", "ROUGE-L"), tokenizer="simple")
     if with_meteor:
-        scores |= caption_scores(hypothesis, [own], ("METEOR",))
-    rows = [(name, f"{value:.1f}") for name, value in scores.items()]
-    header = (both("metric"), both("percent"))
-    return table(header, rows, both("“{caption}” against yours", caption=escape(hypothesis[0])))
+        scores |= caption_scores([caption], [own], ("METEOR",))
+    return view.scores_table(caption, scores)
 
 
 @explained
 def show_ranking(photo: str | None, captions: str) -> str:
     """The visitor's captions by their log-probability given the photo, as HTML."""
     predictor = predict_module("captioning").get_predictor()
-    ranked = predictor.rank(photo, captions.splitlines() if captions.strip() else [""])
-    rows = [
-        (
-            str(place),
-            word_spans([token.text for token in caption.tokens[:-1]], [t.logprob for t in caption.tokens[:-1]]),
-            f"{caption.logprob:.2f}",
-            f"{caption.logprob / len(caption.tokens):.2f}",
-            escape(", ".join(caption.unknown)) or both("none"),
-        )
-        for place, caption in enumerate(ranked, start=1)
-    ]
-    header = ("", both("caption"), both("log-probability"), both("per word"), both("unknown words"))
-    return table(header, rows, both("Likeliest first"))
+    return view.ranking_table(predictor.rank(photo, captions.splitlines() if captions.strip() else [""]))
 
 
 @explained
-def show_comparison(photo: str | None, *search: float) -> str:
+def show_comparison(photo: str | None, *search: Any) -> str:
     """Our answer and BLIP's for the same photo, as HTML."""
     other = compare.caption_with_blip(photo)
-    ours = _caption(photo, *search)
-    rows = [
-        (both("This LSTM"), escape(ours.text), f"{ours.seconds:.2f}"),
-        (f"BLIP ({compare.BLIP})", escape(other.text), f"{other.seconds:.2f}"),
-    ]
-    return table((both("network"), both("caption"), both("seconds")), rows, both("The same photo for both"))
+    return view.comparison_table(_caption(photo, *search), other, compare.BLIP)
 
 
 @served
 def captioning(
-    image: str, beam_size: int = 5, length_penalty: float = 1.0, max_length: int = 20, detector_weight: float = 1.0
+    image: str,
+    beam_size: int = 10,
+    n_best: int = 5,
+    length_penalty: float = 1.0,
+    max_length: int = 20,
+    rerank: bool = True,
 ) -> dict[str, Any]:
     """Write captions for a photo with an LSTM that attends to the photo, best first.
 
     Parameters:
         image: the photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC, at most 40 MB)
-        beam_size: number of hypotheses to return; with the word detector they are chosen among twice as many
+        beam_size: number of hypotheses to search with
+        n_best: number of captions to return, no more than the beam size
         length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
         max_length: longest caption in words
-        detector_weight: plus this times what the word detector says of the hypothesis' words, less for words that it
-            repeats; 0: nothing
+        rerank: whether to add what the word detector says of the hypothesis' words, less for words that it repeats
     Returns:
         text and logprob of the best caption, hypotheses [{text, logprob, tokens [{text, logprob}]}], seconds
     """
-    return _caption(image, beam_size, length_penalty, max_length, detector_weight).to_dict()
+    return _caption(image, beam_size, n_best, length_penalty, max_length, rerank).to_dict()
 
 
 @served
@@ -181,78 +162,13 @@ def captioning_rank(image: str, captions: str) -> dict[str, Any]:
     Returns:
         captions [{text, logprob, tokens [{text, logprob}], unknown [words that the network does not know]}]
     """
-    from dataclasses import asdict
-
     ranked = predict_module("captioning").get_predictor().rank(image, captions.splitlines())
     return {"captions": [asdict(caption) for caption in ranked]}
 
 
-def _caption(photo: str | None, *search: float) -> "CaptioningResult":
+def _caption(photo: str | None, *search: Any) -> "CaptioningResult":
     predict = predict_module("captioning")
     return predict.get_predictor()(photo, predict.CaptioningOptions(*search))
-
-
-# --- how it looks ------------------------------------------------------------------------------------------------
-
-
-def captions_html(result: "CaptioningResult", pressed: int, length_penalty: float, detector_weight: float = 0.0) -> str:
-    """The captions as a list of word buttons, and what ranked them; `pressed` is the chosen word of the first."""
-    items = []
-    for number, caption in enumerate(result.hypotheses):
-        words = [_word(token.text) for token in caption.tokens]
-        buttons = word_buttons(words, [t.logprob for t in caption.tokens], number, None if number else pressed)
-        items.append(
-            f'<li><div class="words" role="group" aria-label="{escape(caption.text)}">{buttons}</div>'
-            f'<div class="facts"><span class="logprob">logprob {caption.logprob:.2f}</span>'
-            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">'
-            f"{both('all words')}</button></div></li>"
-        )
-    count = len(items)
-    power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
-    rule = f"logprob / length{power}" if length_penalty else "logprob"
-    if detector_weight:
-        factor = "" if detector_weight == 1 else f"{detector_weight:g} × "
-        rule += f" + {factor}{both('(words on the photo − repeated words)')}"
-    found = both(
-        "{count} captions in {seconds:.2f} s, ranked by {rule}." if count > 1 else "1 caption in {seconds:.2f} s.",
-        count=count, seconds=result.seconds, rule=rule,
-    )  # fmt: skip
-    return f'<ol class="captions">{"".join(items)}</ol><div class="below">{LEGEND}<p class="time">{found}</p></div>'
-
-
-def attention_of(shown: Shown, number: int, word: int | None) -> tuple[Image.Image, str]:
-    """(photo with the attention of one word, or of all when it is None, note as HTML) for a caption of a session."""
-    from core.input.image import load_image
-    from core.plots import attention_overlay, attention_sheet
-
-    if not Path(shown.photo).exists():
-        raise InputError("This photo is no longer kept: choose it again.")
-    photo, caption = load_image(shown.photo), shown.captions[number]
-    words = [_word(token.text) for token in caption.tokens]
-    attention = caption.attention.astype(np.float32)  # (words, h, w)
-    if word is None:
-        note = both("Where the network looked for each word. The percentage is the photo's share of its attention.")
-        return _picture(attention_sheet(photo, words, attention, caption.looked)), f'<p class="looked">{note}</p>'
-    return attention_overlay(photo, attention[word]), _looked(words[word], caption.looked[word])
-
-
-def _picture(figure: "Figure") -> Image.Image:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return Image.open(buffer).convert("RGB")
-
-
-def _looked(word: str, share: float) -> str:
-    told = both(
-        "For <strong>{word}</strong> it gave {photo:.0%} of its attention to the photo and {sentinel:.0%} to what it "
-        "had already written (the visual sentinel).",
-        word=escape(word), photo=share, sentinel=1 - share,
-    )  # fmt: skip
-    return f'<p class="looked">{told}</p><div class="share" style="--share: {share:.3f}" aria-hidden="true"></div>'
-
-
-def _word(token: str) -> str:
-    return "end" if token == END else token
 
 
 def examples() -> list[list[str]]:
@@ -277,19 +193,22 @@ def build() -> None:
             example_list(examples(), photo, label="Or try one of these", elem_id="examples")
             name_examples("examples", [Path(file).stem.split("_")[0] for (file,) in examples()])
             with gr.Accordion("How to search", open=False):
-                beam_size = gr.Slider(1, 10, 5, step=1, precision=0, label="Beam size", info="captions to show")
+                n_best = gr.Slider(1, 10, 5, step=1, precision=0, label="Captions to show")
+                beam_size = gr.Slider(
+                    1, 20, 10, step=1, precision=0, label="Beam size", info="hypotheses to search with"
+                )
                 length_penalty = gr.Slider(
                     0, 2, 1.0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
                 max_length = gr.Slider(3, 40, 20, step=1, precision=0, label="Maximum length", info="in words")
-                detector = gr.Slider(
-                    0, 2, 1, step=0.1, label="Word detector",
-                    info="how much it counts that a caption's words are on the photo; 0: log-probability alone",
+                rerank = gr.Checkbox(
+                    True, label="Rerank with the word detector",
+                    info="captions whose words are on the photo come first; off: log-probability alone",
                 )  # fmt: skip
                 again = gr.Button("Write captions", variant="primary")
             labels = gr.Label(num_top_classes=5, label="What the CNN alone sees", elem_id="labels")
         with gr.Column(scale=6):
-            captions = gr.HTML(HELLO, js_on_load=WORD_CLICKS, elem_id="captions")
+            captions = gr.HTML(view.HELLO, js_on_load=WORD_CLICKS, elem_id="captions")
             note = gr.HTML(elem_id="note")
             overlay = gr.Image(
                 show_label=False, format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="overlay",
@@ -316,9 +235,9 @@ def build() -> None:
         ask = gr.Button("Ask BLIP", elem_classes="act")
         comparison = gr.HTML(elem_id="comparison")
 
-    search = [beam_size, length_penalty, max_length, detector]
+    search = [beam_size, n_best, length_penalty, max_length, rerank]  # as CaptioningOptions has them
     outputs = [captions, shown, overlay, note]
-    changes = [photo.change, again.click, *(slider.release for slider in search)]
+    changes = [photo.change, again.click, rerank.input, *(slider.release for slider in search[:-1])]
     found = gr.on(
         changes, show_captions, [photo, *search], outputs, **NETWORK, **INTERNAL,
         trigger_mode="always_last", show_progress="minimal", show_progress_on=captions,

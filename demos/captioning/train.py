@@ -1,4 +1,4 @@
-"""The recipe of the captioner, in stages that continue from one another:
+"""How the captioner is trained: the kinds of stages that a recipe (recipes/captioning.toml) is made of.
 
     language       the decoder alone learns to write captions, from captions without photos
     teacher        teacher forcing on captioned photos; the CNN's tail is fine-tuned along
@@ -6,13 +6,12 @@
     average        the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
     ranking        how much the word detector and repetitions count when captions are ranked
 
-`python -m demos.captioning train --help` gives the exact commands behind the shipped checkpoint.
+Each leaves its checkpoint, log and learning curve in its own folder.
 """
 
-import argparse
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,54 +24,45 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import load_tokenizer
-from core.decoding.search import Hypothesis, Sampling, sample
+from core.decoding.hypothesis import Hypothesis
+from core.decoding.rerank import tune
+from core.decoding.sampling import Sampling, sample
 from core.errors import InputError
 from core.input.image import load_image
 from core.input.tokenizers import BOS, PAD, UNK, encode, pad, train_word_tokenizer
 from core.metrics import CiderD, caption_scores_fast
 from core.networks.decoder import DecoderConfig
-from core.serving.command_line import given
 from core.training.augmentation import FreshStemMaps
+from core.training.captioned_photos import CaptionedPhoto, read_caption_lines, read_collection
 from core.training.feature_cache import StemCache, stem_cache
-from core.training.loop import Loss, TrainingConfig, average_weights, best_precision, train
-from demos.captioning.data import (
-    CAPTIONS_PER_PHOTO,
-    MAX_TOKENS,
-    CaptionedPhoto,
-    CaptionedStems,
-    Collate,
-    mirrored_at_random,
-    read_caption_lines,
-    read_collection,
-)
+from core.training.loop import Loss, LossFunction, TrainingConfig, average_weights, resolve_precision, train
+from core.training.losses import next_token_loss
+from core.training.recipes import StageRun
+from demos.captioning.data import CAPTIONS_PER_PHOTO, MAX_TOKENS, CaptionedStems, Collate, mirrored_at_random
 from demos.captioning.evaluate import dev_scores
 from demos.captioning.model import Captioner, CaptionerConfig
 from demos.captioning.predict import CaptioningOptions, CaptioningPredictor
-from demos.captioning.ranking import choose_weights
 
+SMOOTHING = 0.1  # of the labels
 WORD_WEIGHT = 0.01  # of the word detector's loss, a sum over the vocabulary
+RERANK_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)  # to choose from
+
+Network = tuple[Captioner, PreTrainedTokenizerFast]
 
 
 # --- losses ------------------------------------------------------------------------------------------------------
 
 
-def cross_entropy(logits: Tensor, tokens: Tensor, smoothing: float) -> Tensor:
-    """Mean over the tokens after <bos>; (N, T, V) logits, (N, T) tokens"""
-    return nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=PAD, label_smoothing=smoothing
-    )
-
-
 def language_loss(model: nn.Module, batch: Tensor, carry: None) -> Loss:
     """Captions without a photo: the attention has only its sentinel to look at."""
     logits, _ = model(None, batch)
-    return Loss(cross_entropy(logits, batch, smoothing=0.1))
+    return Loss(next_token_loss(logits, batch, SMOOTHING))
 
 
 def teacher_loss(model: nn.Module, batch: dict[str, Tensor], carry: None) -> Loss:
     """Label-smoothed cross-entropy of the captions, and the word detector's."""
     logits, word_logits = model(batch["stem_maps"], batch["tokens"])
-    captions = cross_entropy(logits, batch["tokens"], smoothing=0.1)
+    captions = next_token_loss(logits, batch["tokens"], SMOOTHING)
     words = nn.functional.binary_cross_entropy_with_logits(word_logits, batch["words"], reduction="none")
     words = words.sum(1).mean()
     return Loss(captions + WORD_WEIGHT * words, {"captions": captions.item(), "words": words.item()})
@@ -120,7 +110,7 @@ def _words(tokens: list[int]) -> tuple[int, ...]:
     return tuple(t for t in tokens[1:] if t != PAD)
 
 
-# --- stages ------------------------------------------------------------------------------------------------------
+# --- photos ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -130,13 +120,18 @@ class Collections:
     photos: list[dict[str, list[CaptionedPhoto]]]
     cache_folder: Path
 
+    @classmethod
+    def read(cls, names: Sequence[str], stage: StageRun) -> "Collections":
+        """Those of these names under --data."""
+        return cls([read_collection(folder) for folder in stage.datasets(names)], stage.cache)
+
     def captions(self) -> list[str]:
         """All captions of the training photos."""
         return [c for collection in self.photos for photo in collection["train"] for c in photo.captions]
 
-    def looks(self, model: Captioner, fresh: bool) -> list[Callable[[int], Tensor]]:
-        """For each collection how its training photos are seen: from the cache, or `fresh`, a random view each time."""
-        if not fresh:
+    def training_maps(self, model: Captioner, fresh_views: bool) -> list[Callable[[int], Tensor]]:
+        """For each collection, from a training photo's row to its stem map: cached, or of a random view each time."""
+        if not fresh_views:
             return [mirrored_at_random(self.stems(number, "train", model)) for number in range(len(self.photos))]
         stem_map = FreshStemMaps(model.config.encoder)
         return [
@@ -149,91 +144,122 @@ class Collections:
         paths = [p.path for p in self.photos[number][split]]
         return stem_cache(paths, model.encoder, self.cache_folder, model.config.photo_size)
 
-
-def train_language(model: Captioner, tokenizer, file: Path, config: TrainingConfig, folder: Path, resume: bool) -> None:
-    """Stage 1: the decoder alone, on captions without photos that need no unknown word."""
-    captions = [c for c in encode(tokenizer, read_caption_lines(file)) if UNK not in c and len(c) <= MAX_TOKENS + 2]
-    loader = DataLoader(captions, batch_size=256, shuffle=True, drop_last=True, collate_fn=pad)
-    groups = [{"params": list(model.decoder.parameters())}]
-    train(model, loader, language_loss, config, folder, parameter_groups=groups, resume=resume)
-    save(tokenizer, folder, model)
+    def dev_scores(self, model: Captioner, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
+        """Of the first collection's dev photos; CIDEr first."""
+        return dev_scores(model, tokenizer, self.photos[0]["dev"], self.stems(0, "dev", model))
 
 
-def train_on_photos(
-    model: Captioner, tokenizer, data: Collections, loss, config: TrainingConfig, folder: Path, resume: bool,
-    batch_size: int, tail_rate: float, fresh: bool = False,
-) -> list[dict]:  # fmt: skip
-    """Stages 2 and 3; returns the log. The tail learns at `tail_rate` times the learning rate; 0 leaves it frozen.
-
-    fresh: every photo is seen as a random view of itself each time, instead of from the cache.
-    """
-    sets, first = [], 0
-    for collection, look in zip(data.photos, data.looks(model, fresh), strict=True):
-        sets.append(CaptionedStems(collection["train"], look, tokenizer, first))
-        first += len(sets[-1])
-    collate = Collate(model.config.detected_words, crop=not fresh)
-    loader = DataLoader(ConcatDataset(sets), batch_size, shuffle=True, drop_last=True, collate_fn=collate)
-    dev = {"photos": data.photos[0]["dev"], "cache": data.stems(0, "dev", model)}
-    evaluate = partial(dev_scores, tokenizer=tokenizer, **dev)
-    model.tail.requires_grad_(tail_rate > 0)
-    groups = [{"params": [p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("tail.")]}]
-    if tail_rate:
-        groups.append({"params": list(model.tail.parameters()), "lr": config.learning_rate * tail_rate})
-    return train(model, loader, loss, config, folder, evaluate, partial(save, tokenizer, folder), groups, resume)
-
-
-def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: Captioner) -> None:
-    """A checkpoint in `folder`/best, ready to ship or to continue from."""
-    model.save_pretrained(folder / "best")
-    tokenizer.save_pretrained(folder / "best")
-
-
-def average_checkpoints(folders: list[Path], data: Collections, out: Path) -> None:
-    """Stage 4: save the mean of the checkpoints and print its dev figures."""
-    if len(folders) < 2:
-        raise InputError("The stage `average` needs two checkpoints or more: name them with --start.")
-    model = average_weights([Captioner.from_pretrained(folder) for folder in folders])
-    tokenizer = load_tokenizer(folders[0])
-    save(tokenizer, out, model)
-    print(dev_scores(model, tokenizer, data.photos[0]["dev"], data.stems(0, "dev", model)))
-
-
-def tune_ranking(folder: Path, data: Collections, out: Path, test_size: int | None) -> None:
-    """Stage 5: save the checkpoint with the ranking that suits CIDEr and BLEU-4 of all collections' dev photos best.
-
-    test_size: pixels a side at which photos are seen from now on (see CaptionerConfig); None: as before.
-    """
-    predictor, found, parts = CaptioningPredictor.from_pretrained(folder), [], []
-    config = predictor.model.config
-    config = predictor.model.config = replace(config, test_size=test_size or config.test_size)
-    for collection in data.photos:
-        photos, first = collection["dev"], len(found)
-        for start in tqdm(range(0, len(photos), 32), desc="captions", unit="batch"):
-            batch = [load_image(photo.path) for photo in photos[start : start + 32]]
-            # as many as the detector will choose among, as the search alone ranks them
-            found += predictor.search(batch, CaptioningOptions(2 * CaptioningOptions.beam_size, detector_weight=0.0))
-        parts.append((slice(first, len(found)), [photo.captions for photo in photos]))
-
-    def quality(best: list[Hypothesis]) -> float:
-        texts = [predictor.tokenizer.decode(caption.tokens, skip_special_tokens=True) for caption in best]
-        scores = [caption_scores_fast(texts[part], references) for part, references in parts]
-        return sum(s["CIDEr"] + 2 * s["BLEU-4"] for s in scores)  # which differ by about that factor
-
-    model = Captioner.from_pretrained(folder)
-    model.config = replace(config, ranking=choose_weights(predictor.judge, found, quality))
-    print(model.config.ranking)
-    save(predictor.tokenizer, out, model)
-
-
-def new_captioner(
-    captions: list[str], encoder: str, weights: str, min_count: int
-) -> tuple[Captioner, PreTrainedTokenizerFast]:
-    """An untrained model and the tokenizer of the training captions."""
+def new_captioner(captions: list[str], encoder: str, min_count: int, weights: str = "imagenet") -> Network:
+    """An untrained model, and the tokenizer of these captions, to which words rarer than `min_count` are unknown."""
     tokenizer = train_word_tokenizer(captions, min_count)
     size = len(tokenizer)
     detected = min(size, CaptionerConfig.detected_words)
     config = CaptionerConfig(size, encoder, weights, decoder=DecoderConfig(size), detected_words=detected)
     return Captioner(config), tokenizer
+
+
+def load_captioner(source: str | Path) -> Network:
+    """A checkpoint's network and tokenizer. Raises ModelError when it is missing or damaged."""
+    return Captioner.from_pretrained(source), load_tokenizer(source)
+
+
+def save(tokenizer: PreTrainedTokenizerFast, best: Path, model: Captioner) -> None:
+    """A checkpoint in the folder `best`, ready to ship or to continue from."""
+    model.save_pretrained(best)
+    tokenizer.save_pretrained(best)
+
+
+# --- stages ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Language:
+    """The decoder alone, on captions without photos that need no unknown word.
+
+    The vocabulary is that of the training photos' captions.
+    """
+
+    data: tuple[str, ...] = ("flickr8k",)  # folders of Flickr8k or COCO captions
+    text: str = "captions.txt.gz"  # captions without photos, one a line
+    encoder: str = "efficientnet_lite2"
+    min_count: int = 4  # rarer words are unknown
+    batch_size: int = 256
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(learning_rate=1e-3))
+
+    def run(self, stage: StageRun) -> None:
+        """See core.training.recipes.Stage."""
+        set_seed(self.training.seed)
+        captions = Collections.read(self.data, stage).captions()
+        self.train_network(*new_captioner(captions, self.encoder, self.min_count), stage)
+
+    def train_network(self, model: Captioner, tokenizer: PreTrainedTokenizerFast, stage: StageRun) -> None:
+        """Train the decoder in place, and save the network."""
+        lines = read_caption_lines(stage.dataset(self.text))
+        captions = [c for c in encode(tokenizer, lines) if UNK not in c and len(c) <= MAX_TOKENS + 2]
+        loader = DataLoader(captions, self.batch_size, shuffle=True, drop_last=True, collate_fn=pad)
+        groups = [{"params": list(model.decoder.parameters())}]
+        train(model, loader, language_loss, self.training, stage.folder, parameter_groups=groups, resume=stage.resume)
+        save(tokenizer, stage.best, model)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Teacher forcing on captioned photos.
+
+    fresh_views: every photo is seen as a random view of itself each time, instead of from the cache of stem maps.
+    """
+
+    start: str = "language"
+    data: tuple[str, ...] = ("flickr8k",)
+    batch_size: int = 48  # photos, each with five captions
+    tail_rate: float = 0.1  # learning rate of the CNN's tail, relative; 0: frozen
+    fresh_views: bool = False
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(epochs=5, learning_rate=1e-3, weight_decay=0.01, average=0.995)
+    )
+
+    def run(self, stage: StageRun) -> None:
+        """See core.training.recipes.Stage."""
+        model, tokenizer = load_captioner(stage.checkpoint(self.start))
+        self.train_network(model, tokenizer, Collections.read(self.data, stage), stage)
+
+    def loss(self, data: Collections, tokenizer: PreTrainedTokenizerFast) -> LossFunction:
+        """What to minimise."""
+        return teacher_loss
+
+    def train_network(self, model: Captioner, tokenizer, data: Collections, stage: StageRun) -> list[dict]:
+        """Train the network in place and return the log."""
+        sets, first = [], 0
+        for collection, stem_map in zip(data.photos, data.training_maps(model, self.fresh_views), strict=True):
+            sets.append(CaptionedStems(collection["train"], stem_map, tokenizer, first))
+            first += len(sets[-1])
+        collate = Collate(model.config.detected_words, crop=not self.fresh_views)
+        loader = DataLoader(ConcatDataset(sets), self.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
+        model.tail.requires_grad_(self.tail_rate > 0)
+        groups = [{"params": [p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("tail.")]}]
+        if self.tail_rate:
+            rate = self.training.learning_rate * self.tail_rate
+            groups.append({"params": list(model.tail.parameters()), "lr": rate})
+        evaluate, keep = partial(data.dev_scores, tokenizer=tokenizer), partial(save, tokenizer, stage.best)
+        loss = self.loss(data, tokenizer)
+        return train(model, loader, loss, self.training, stage.folder, evaluate, keep, groups, stage.resume)
+
+
+@dataclass(frozen=True)
+class SelfCritical(Teacher):
+    """The same with another loss: the network's own captions, rewarded by CIDEr-D. By default the tail is frozen."""
+
+    start: str = "teacher"
+    tail_rate: float = 0.0
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            epochs=6, learning_rate=1e-4, schedule="linear", warmup_steps=50, average=0.995
+        )
+    )
+
+    def loss(self, data: Collections, tokenizer: PreTrainedTokenizerFast) -> LossFunction:
+        """See Teacher."""
+        return SelfCriticalLoss(reward_of(data, tokenizer), resolve_precision(self.training.precision))
 
 
 def reward_of(data: Collections, tokenizer: PreTrainedTokenizerFast) -> CiderD:
@@ -242,93 +268,57 @@ def reward_of(data: Collections, tokenizer: PreTrainedTokenizerFast) -> CiderD:
     return CiderD([[ids[1:] for ids in encode(tokenizer, p.captions)] for p in photos])
 
 
-# --- command line ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Average:
+    """The mean of several checkpoints; one that is named twice counts twice."""
 
-_RECIPE = """
-the shipped checkpoint (the text of --data and --text is described in its model card):
-  python -m demos.captioning train language --data flickr8k coco --text captions.txt.gz --out runs/language
-  python -m demos.captioning train teacher --data flickr8k coco --start runs/language/best --out runs/teacher
-  python -m demos.captioning train self-critical --data flickr8k coco --start runs/teacher/best --out runs/critical
-  python -m demos.captioning train teacher --data flickr8k coco --start runs/teacher/best --out runs/teacher2
-      --epochs 2 --learning-rate 4e-4 --tail-rate 0.3 --seed 2
-  python -m demos.captioning train average --data flickr8k --start runs/teacher2/best runs/critical/best
-      --out runs/average
-  python -m demos.captioning train teacher --data flickr8k coco --start runs/average/best --fresh --minutes 90
-      --learning-rate 5e-4 --tail-rate 0.2 --seed 3 --out runs/fresh
-  python -m demos.captioning train average --data flickr8k --start runs/fresh/best runs/average/best
-      --out runs/average2
-  python -m demos.captioning train teacher --data flickr8k coco --start runs/average2/best --fresh --minutes 85
-      --learning-rate 5e-4 --tail-rate 0.2 --seed 4 --out runs/fresh2
-  python -m demos.captioning train self-critical --data flickr8k coco --start runs/average2/best --fresh --minutes 14
-      --seed 6 --out runs/critical2
-  python -m demos.captioning train average --data flickr8k --start runs/fresh/best runs/fresh2/best
-      runs/critical2/best runs/critical2/best --out runs/average3
-  python -m demos.captioning train ranking --data flickr8k coco --start runs/average3/best --test-size 288
-      --out runs/ranked
-on several GPUs: accelerate-launch --multi_gpu --num_processes N -m demos.captioning train ...
-on several CPU processes: the same after ACCELERATE_USE_CPU=true
-"""
+    checkpoints: tuple[str, ...] = ()
+    data: tuple[str, ...] = ("flickr8k",)  # whose dev figures are printed
 
-_STAGES = {  # defaults of each stage
-    "language": TrainingConfig(epochs=1, learning_rate=1e-3),
-    "teacher": TrainingConfig(epochs=5, learning_rate=1e-3, weight_decay=0.01, average=0.995),
-    "self-critical": TrainingConfig(epochs=6, learning_rate=1e-4, schedule="linear", warmup_steps=50, average=0.995),
-}
+    def run(self, stage: StageRun) -> None:
+        """See core.training.recipes.Stage."""
+        if len(self.checkpoints) < 2:
+            raise InputError("An average needs two checkpoints or more: name them with `checkpoints`.")
+        loaded = [load_captioner(stage.checkpoint(name)) for name in self.checkpoints]
+        model, tokenizer = average_weights([model for model, _ in loaded]), loaded[0][1]
+        save(tokenizer, stage.best, model)
+        print(Collections.read(self.data, stage).dev_scores(model, tokenizer))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `train`."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
-    parser.add_argument("stage", choices=[*_STAGES, "average", "ranking"])
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of Flickr8k or COCO captions")
-    parser.add_argument("--text", type=Path, help="language: captions without photos, one a line (.gz allowed)")
-    help_text = "checkpoint to continue from (default: an untrained network); average: two or more"
-    parser.add_argument("--start", type=Path, nargs="+", help=help_text)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for stem maps (about 2 GB)")
-    parser.add_argument("--fresh", action="store_true", help="see every photo anew each time, not from the cache")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--minutes", type=float, help="train for so long, however many epochs that makes")
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--batch-size", type=int, default=48, help="photos, each with five captions")
-    help_text = "learning rate of the CNN's tail, relative (default: 0.1 in the stage teacher, else 0: frozen)"
-    parser.add_argument("--tail-rate", type=float, help=help_text)
-    parser.add_argument("--test-size", type=int, help="ranking: pixels a side at which photos are seen from now on")
-    parser.add_argument("--encoder", default="efficientnet_lite2")
-    parser.add_argument("--encoder-weights", choices=["imagenet", "random"], default="imagenet")
-    parser.add_argument("--min-count", type=int, default=4, help="rarer words are unknown")
-    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
-    parser.add_argument("--seed", type=int, default=1)
+@dataclass(frozen=True)
+class Ranking:
+    """Choose how much each of the word detector's scores counts, for CIDEr and BLEU-4 of all dev photos."""
+
+    start: str = "average"
+    data: tuple[str, ...] = ("flickr8k",)
+    test_size: int | None = None  # pixels a side at which photos are seen from now on; None: as before
+
+    def run(self, stage: StageRun) -> None:
+        """See core.training.recipes.Stage."""
+        source = stage.checkpoint(self.start)
+        predictor, found, parts = CaptioningPredictor.from_pretrained(source), [], []
+        config = predictor.model.config
+        config = predictor.model.config = replace(config, test_size=self.test_size or config.test_size)
+        for collection in Collections.read(self.data, stage).photos:
+            photos, first = collection["dev"], len(found)
+            for start in tqdm(range(0, len(photos), 32), desc="captions", unit="batch"):
+                batch = [load_image(photo.path) for photo in photos[start : start + 32]]
+                found += predictor.search(batch, CaptioningOptions())
+            parts.append((slice(first, len(found)), [photo.captions for photo in photos]))
+
+        def quality(best: list[Hypothesis]) -> float:
+            texts = [predictor.tokenizer.decode(caption.tokens, skip_special_tokens=True) for caption in best]
+            scores = [caption_scores_fast(texts[part], references) for part, references in parts]
+            return sum(s["CIDEr"] + 2 * s["BLEU-4"] for s in scores)  # which differ by about that factor
+
+        grid = ({"sure": RERANK_WEIGHTS, "seen": RERANK_WEIGHTS}, {"repeated": RERANK_WEIGHTS})
+        weights = tune(found, quality, grid)
+        print(weights)
+        model, tokenizer = load_captioner(source)
+        model.config = replace(config, rerank=tuple(weights.items()))
+        save(tokenizer, stage.best, model)
 
 
-def main(options: argparse.Namespace) -> None:
-    """Run one stage."""
-    data = Collections([read_collection(root) for root in options.data], options.cache)
-    set_seed(options.seed)
-    if options.stage == "average":
-        average_checkpoints(options.start or [], data, options.out)
-        return
-    if options.stage == "ranking":
-        if not options.start:
-            raise InputError("The stage `ranking` needs a checkpoint: name it with --start.")
-        tune_ranking(options.start[0], data, options.out, options.test_size)
-        return
-    if options.start:
-        model, tokenizer = Captioner.from_pretrained(options.start[0]), load_tokenizer(options.start[0])
-    else:
-        weights = options.encoder_weights
-        model, tokenizer = new_captioner(data.captions(), options.encoder, weights, options.min_count)
-    chosen = given(options, ("epochs", "minutes", "learning_rate"))
-    precision = best_precision() if options.precision == "auto" else options.precision
-    config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
-    if options.stage == "language":
-        if options.text is None:
-            raise InputError("The stage `language` needs captions: name a file with --text.")
-        train_language(model, tokenizer, options.text, config, options.out, options.resume)
-        return
-    loss = teacher_loss if options.stage == "teacher" else SelfCriticalLoss(reward_of(data, tokenizer), precision)
-    size, rate = options.batch_size, options.tail_rate
-    if rate is None:
-        rate = 0.1 if options.stage == "teacher" else 0.0
-    train_on_photos(model, tokenizer, data, loss, config, options.out, options.resume, size, rate, options.fresh)
+STAGES = {
+    "language": Language, "teacher": Teacher, "self-critical": SelfCritical, "average": Average, "ranking": Ranking
+}  # fmt: skip

@@ -1,15 +1,16 @@
-"""Corpora for language models, their pieces, and the lanes of text that truncated BPTT reads.
+"""Corpora for language models, their pieces, and the batches of segments that truncated BPTT reads.
 
 A piece is what the network reads and writes one at a time: a character; in folk tunes an ABC token with the space after
-it; in word corpora a word with the space after it; in prose a word or a mark with the space before it, and the parts of
-a rare word, so that none is unknown. Pieces joined are the text again, whatever their kind.
+it; in prose a word or a mark with the space before it, and the parts of a rare word, so that none is unknown. Pieces
+joined are the text again, whatever their kind.
 """
 
 import gzip
+import lzma
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -24,7 +25,6 @@ from demos.generation.sources import SOURCES, Source
 _PIECES = {  # how a text of each kind falls into pieces
     "characters": re.compile(r"[\s\S]"),
     "abc": re.compile(r"\S+ ?|\s"),
-    "words": re.compile(r"\S+ ?|\s"),
     # a word with its apostrophes, "don't", but without a genitive's; a mark; a blank line, which parts two texts
     "prose": re.compile(r" ?\w+(?:['’](?!s\b)\w+)*|['’]s\b| ?(?:\.\.+|[^\w\s])|\n\n|\s"),
 }
@@ -35,43 +35,51 @@ TEXT_ENDS = {"prose": "\n\n"}  # the piece after which another text begins, wher
 class Corpus:
     """One text in three parts. `test` is its end; `dev`, 2 % of it, lies before that."""
 
-    name: str
-    title: str
-    kind: str
+    source: Source
     train: str
     dev: str
     test: str
-    weight: float = 1.0
     whole: str = ""  # the text as it was before any of it was left out
 
+    @property
+    def name(self) -> str:
+        """Of its source."""
+        return self.source.name
 
-def read_corpora(root: Path, names: Iterable[str] | None = None) -> list[Corpus]:
-    """The named corpora of a folder (by default all of the character network), without what another one holds out.
+    @property
+    def kind(self) -> str:
+        """Of its pieces."""
+        return self.source.kind
+
+
+def read_corpora(data: Path, names: Iterable[str] | None = None) -> list[Corpus]:
+    """The named corpora (default: all) from the folder of the data sets, each without what another one holds out.
 
     Shakespeare's plays hold the tiny selection: whatever stands in a dev or test part is taken out of every train part.
-    "ptb" and "reviews" lie in folders of their own and are read alone. Raises InputError for a name that is none or a
-    file that is missing.
+    Raises InputError for a name that is none or a file that is missing.
     """
-    known = {source.name: source for source in SOURCES if source.files}
+    known = {source.name: source for source in SOURCES}
     wanted = list(known if names is None else names)
-    if len(wanted) == 1 and wanted[0] in READERS:
-        return [READERS[wanted[0]](root)]
     for name in wanted:
         if name not in known:
             raise InputError(f"There is no corpus {name!r}. Choose one of {', '.join(known)}.")
-    corpora = [
-        split_text(known[name], "".join(read_text(root / file) for file in known[name].files)) for name in wanted
-    ]
-    return without_leaks(corpora)
+    return without_leaks([_read_corpus(known[name], data) for name in wanted])
+
+
+def _read_corpus(source: Source, data: Path) -> Corpus:
+    text = "".join(read_text(data / file) for file in source.files)
+    return split_reviews(source, text) if source.kind == "prose" else split_text(source, text)
 
 
 def read_text(file: Path) -> str:
-    """A text file in UTF-8, gzipped if its name says so. Raises InputError when it is missing or no text."""
+    """A text in UTF-8: the file, or the one with .gz or .xz after its name. Raises InputError for none, or no text."""
+    found = next((each for end in ("", ".gz", ".xz") if (each := Path(f"{file}{end}")).is_file()), file)
     try:
-        content = file.read_bytes()
-        return (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8").replace("\r\n", "\n")
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror or error}): name a text file that exists.") from error
+        with {".gz": gzip.open, ".xz": lzma.open}.get(found.suffix, open)(found, "rb") as content:
+            return content.read().decode("utf-8").replace("\r\n", "\n")
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file} cannot be read ({reason}): name a text file that exists.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not text in UTF-8: convert it first.") from error
 
@@ -86,7 +94,7 @@ def split_text(source: Source, text: str) -> Corpus:
             f"The text {source.name!r} is too short, or one line: give at least 2,000 characters in lines."
         )
     parts = (text[:dev_at], text[dev_at:test_at], text[test_at:])
-    return Corpus(source.name, source.title, source.kind, *parts, source.weight, text)
+    return Corpus(source, *parts, text)
 
 
 def _line_start(text: str, place: int) -> int:
@@ -107,28 +115,22 @@ def without_leaks(corpora: Sequence[Corpus], block: int = 20, shortest: int = 30
         lines = corpus.train.splitlines(keepends=True)
         blocks = (lines[at : at + block] for at in range(0, len(lines), block))
         kept = "".join("".join(b) for b in blocks if not any(line.strip() in others for line in b))
-        cleaned.append(Corpus(**{**vars(corpus), "train": kept}))
+        cleaned.append(replace(corpus, train=kept))
     return cleaned
 
 
-def read_penn_treebank(root: Path) -> Corpus:
-    """The standard split of Mikolov et al. (2010): ptb.{train,valid,test}.txt, with a line end as a word."""
-    parts = (read_text(root / f"ptb.{part}.txt") for part in ("train", "valid", "test"))
-    return Corpus("ptb", "Penn Treebank", "words", *(re.sub(r" *\n ?", "\n", part.lstrip()) for part in parts))
-
-
-def read_reviews(root: Path) -> Corpus:
-    """The training reviews of IMDB (Maas et al. 2011), train.tsv.gz: id, label, review; the last 5 % for test.
+def split_reviews(source: Source, table: str) -> Corpus:
+    """The training reviews of IMDB (Maas et al. 2011), a table of id, label and review; the last 5 % for test.
 
     Shuffled, since the file is sorted by label, and each once. A line of a review is a line, a blank one ends it.
     """
-    rows = read_text(root / "train.tsv.gz").splitlines()[1:]
+    rows = table.splitlines()[1:]
     reviews = list(dict.fromkeys(_clean_review(row.split("\t", 2)[-1]) for row in rows))
     Random(1).shuffle(reviews)
     dev_at, test_at = (int(len(reviews) * share) for share in (0.93, 0.95))
     parts = (reviews[:dev_at], reviews[dev_at:test_at], reviews[test_at:])
     texts = ["".join(review + "\n\n" for review in part) for part in parts]
-    return Corpus("reviews", "Film reviews, by the word", "prose", *texts, whole="".join(texts))
+    return Corpus(source, *texts, whole="".join(texts))
 
 
 def _clean_review(review: str) -> str:
@@ -137,16 +139,11 @@ def _clean_review(review: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-READERS = {"ptb": read_penn_treebank, "reviews": read_reviews}
-
-
 # --- pieces ------------------------------------------------------------------------------------------------------
 
 
 def split_pieces(text: str, kind: str) -> list[str]:
     """The text in pieces; joined they are the text."""
-    if kind == "words":  # a word is the same at the end of a line
-        return [p if p == "\n" else p.rstrip() + " " for p in _PIECES[kind].findall(text)]
     return list(text) if kind == "characters" else _PIECES[kind].findall(text)
 
 
@@ -195,50 +192,68 @@ def spell(piece: str, index: Mapping[str, int]) -> list[str]:
     return parts
 
 
-# --- lanes -------------------------------------------------------------------------------------------------------
+# --- batches -----------------------------------------------------------------------------------------------------
 
 
-class Lanes(Dataset):
-    """Chunks for stateful truncated BPTT: item i goes on in every lane where item i - 1 stopped.
+@dataclass(frozen=True)
+class BpttConfig:
+    """How stateful truncated back-propagation through time reads texts."""
 
-    A lane reads a stretch of `stretch` chunks from a random place of a random corpus, begun with the corpus's tag and
-    an empty state, then jumps to the next stretch. An epoch is `stretches` of them, drawn anew from seed and epoch.
-    Items: tokens (B, chunk + 1), of which the first `chunk` are read and the last `chunk` predicted; fresh: whether the
-    state is to be emptied before.
+    batch_size: int = 64  # rows of text side by side
+    segment: int = 128  # pieces of a row in one batch: as far back as gradients go
+    segments: int = 16  # that a row reads of an excerpt, one after the other, its state carried on
+    excerpts: int = 4  # that a row reads in an epoch
+
+    @property
+    def excerpt(self) -> int:
+        """Pieces of an excerpt."""
+        return self.segments * self.segment
+
+
+class BpttBatches(Dataset):
+    """Batches of BPTT segments: in item i every row goes on where it stopped in item i - 1.
+
+    A row reads an excerpt of a random place of a random text, begun with the tag of its corpus and an empty state, then
+    jumps to the next. An epoch's excerpts are drawn anew from seed and epoch. Items: tokens (B, segment + 1), of which
+    the first `segment` are read and the last `segment` predicted; fresh: whether the state is to be emptied before.
+
+    texts: ids (T,) of each corpus. weights: how much of each to read, relatively. line_end: the id after which an
+    excerpt is to begin. Raises InputError for a text that is shorter than an excerpt.
     """
 
     def __init__(
-        self, texts: Sequence[Tensor], tags: Sequence[int], weights: Sequence[float], lanes: int, chunk: int,
-        stretch: int = 16, stretches: int = 4, line_end: int | None = None, seed: int = 1,
+        self, texts: Sequence[Tensor], tags: Sequence[int], weights: Sequence[float], config: BpttConfig,
+        line_end: int | None = None, seed: int = 1,
     ):  # fmt: skip
         self.texts, self.tags, self.weights = texts, tags, torch.tensor(weights, dtype=torch.float)
-        self.lanes, self.chunk, self.stretch, self.stretches, self.seed = lanes, chunk, stretch, stretches, seed
+        self.config, self.seed = config, seed
         self.starts = [(text == line_end).nonzero().flatten() + 1 for text in texts] if line_end is not None else None
-        self.shortest = stretch * chunk
-        if any(len(text) <= self.shortest for text in texts):
-            raise InputError(f"A corpus is shorter than the {self.shortest:,} pieces that a lane reads in one go.")
+        if any(len(text) <= config.excerpt for text in texts):
+            raise InputError(f"A corpus is shorter than the {config.excerpt:,} pieces of an excerpt.")
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the epoch's stretches: the same for the same seed and epoch."""
+        """Draw the epoch's excerpts: the same for the same seed and epoch."""
         generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
-        choice = torch.multinomial(self.weights, self.lanes * self.stretches, replacement=True, generator=generator)
-        rows = torch.stack([self._draw(number, generator) for number in choice.tolist()])
-        self.rows = rows.view(self.lanes, self.stretches, -1)
+        count = self.config.batch_size * self.config.excerpts
+        choice = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        excerpts = torch.stack([self._draw(number, generator) for number in choice.tolist()])
+        self.excerpts = excerpts.view(self.config.batch_size, self.config.excerpts, -1)
 
     def _draw(self, number: int, generator: torch.Generator) -> Tensor:
-        """(1 + stretch * chunk,) ids: the tag and a stretch, from a line's start where that is known."""
-        text = self.texts[number]
-        start = int(torch.randint(len(text) - self.shortest + 1, (), generator=generator))
+        """(1 + pieces,) ids: the tag and an excerpt of a text, from a line's start where that is known."""
+        text, length = self.texts[number], self.config.excerpt
+        start = int(torch.randint(len(text) - length + 1, (), generator=generator))
         if self.starts is not None and len(self.starts[number]):
             place = int(torch.searchsorted(self.starts[number], start, right=True)) - 1
             start = int(self.starts[number][place]) if place >= 0 else 0
-        return torch.cat([text.new_tensor([self.tags[number]]), text[start : start + self.shortest]])
+        return torch.cat([text.new_tensor([self.tags[number]]), text[start : start + length]])
 
     def __len__(self) -> int:
-        return self.stretches * self.stretch
+        return self.config.excerpts * self.config.segments
 
     def __getitem__(self, item: int) -> dict[str, Tensor]:
-        stretch, place = divmod(item, self.stretch)
-        at = place * self.chunk
-        return {"tokens": self.rows[:, stretch, at : at + self.chunk + 1], "fresh": torch.tensor(place == 0)}
+        excerpt, place = divmod(item, self.config.segments)
+        at = place * self.config.segment
+        tokens = self.excerpts[:, excerpt, at : at + self.config.segment + 1]
+        return {"tokens": tokens, "fresh": torch.tensor(place == 0)}

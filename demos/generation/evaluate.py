@@ -1,7 +1,6 @@
 """How well a language model knows held-out text, and how its folk tunes are: nats, bits, perplexity, bars, copies."""
 
 import argparse
-import json
 import lzma
 import math
 import re
@@ -15,17 +14,18 @@ from torch.nn import functional as F
 
 from core.checkpoint import checkpoint_folder
 from core.errors import InputError
+from core.metrics.records import report
 from demos.generation.bars import check_bars
 from demos.generation.data import Corpus, known_pieces, read_corpora, split_pieces, tag_of, to_ids
-from demos.generation.dynamic import SHARES, STRETCHES, DynamicEvaluation, choose_options, dynamic_loss
+from demos.generation.dynamic import SEGMENTS, SHARES, DynamicEvaluation, choose_options, dynamic_loss
 from demos.generation.folk import parses, tunes
 from demos.generation.model import TextGenerator
+from demos.generation.predict import GenerationOptions, GenerationPredictor, get_predictor
 from demos.generation.sources import SOURCES
 
 READ = 2048  # pieces at a time
 TRIED = 10_000  # pieces of dev text by which dynamic evaluation's options are chosen
 LEARNT = 100_000  # characters of training text: more than the usual size of gradients is estimated from
-TUNES = 200
 _WHOLE_TUNE = re.compile(r"(?:^|\n)(M:.+?)\n\s*\n", re.DOTALL)
 
 
@@ -68,7 +68,7 @@ def text_scores(
         loss, chosen = _dynamic_loss(model, corpus, ids, index, dynamic)
         bits = loss * len(ids) / len(text) / math.log(2)
         scores |= {"dynamic_perplexity": round(math.exp(loss), 3), "dynamic_bits_per_character": round(bits, 4)}
-        scores |= {f"dynamic_{name}": getattr(chosen, name) for name in ("rate", "stretch", "decay")}
+        scores |= {f"dynamic_{name}": getattr(chosen, name) for name in ("rate", "segment", "decay")}
     return scores | ({"xz_bits_per_character": round(xz_bits(corpus.whole), 4)} if corpus.whole else {})
 
 
@@ -77,7 +77,7 @@ def _dynamic_loss(
 ) -> tuple[float, DynamicEvaluation]:
     """Nats per piece of a network that learns as it reads, and how it does; `choose`: "rate", or "all" of that."""
     train, dev = (to_ids(text, corpus.kind, index) for text in (corpus.train[:LEARNT], corpus.dev))
-    alone = {"stretches": STRETCHES[:1], "shares": SHARES[:1]} if choose == "rate" else {}
+    alone = {"segments": SEGMENTS[:1], "shares": SHARES[:1]} if choose == "rate" else {}
     tag = index[tag_of(corpus.name)]
     chosen = choose_options(model, dev[:TRIED], train, tag, **alone)
     return dynamic_loss(model, ids, train, tag, chosen), chosen
@@ -106,19 +106,17 @@ def longest_copy(written: Sequence[Sequence[str]], corpus: Sequence[str]) -> int
     return low
 
 
-def write_tunes(predictor: Any, count: int, temperature: float, whole_bars: bool = True) -> list[str]:
+def write_tunes(predictor: GenerationPredictor, count: int, temperature: float, whole_bars: bool = True) -> list[str]:
     """The first whole tune of each seed's text, "" where there is none.
 
     A training text may begin in the middle of a tune, so what comes before the first header is the end of another one.
     """
-    from demos.generation.predict import GenerationOptions
-
     found: list[str] = []
     for seed in range(count):
         text, whole = "", None
         options = GenerationOptions(temperature, length=2000, seed=seed, whole_bars=whole_bars)
-        for burst in predictor.stream("folk", "", options):
-            text += "".join(token.text for token in burst)
+        for chunk in predictor.stream("folk", "", options):
+            text += "".join(token.text for token in chunk)
             if whole := _WHOLE_TUNE.search(text):
                 break
         found.append(whole[1] if whole else "")
@@ -126,7 +124,7 @@ def write_tunes(predictor: Any, count: int, temperature: float, whole_bars: bool
 
 
 def tune_scores(
-    predictor: Any, corpus: Corpus, count: int, temperature: float, whole_bars: bool = True
+    predictor: GenerationPredictor, corpus: Corpus, count: int, temperature: float, whole_bars: bool = True
 ) -> dict[str, Any]:
     """Of sampled tunes, the share that music21 parses and whose bars are complete; the longest run that is a copy."""
     written = write_tunes(predictor, count, temperature, whole_bars)
@@ -152,7 +150,7 @@ def tune_scores(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `evaluate`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds the data sets")
     parser.add_argument(
         "--corpora", nargs="+", metavar="NAME", help="only these (default: all; of --checkpoint, all its own)"
     )
@@ -160,7 +158,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="read only so many pieces of each corpus")
     help_text = (
         "also as a network that goes on learning from what it has read (3 s per 1,000 characters); dev text chooses "
-        "its rate (the default), or all: its stretch and decay too"
+        "its rate (the default), or all: its segment and decay too"
     )
     parser.add_argument("--dynamic", choices=["rate", "all"], nargs="?", const="rate", help=help_text)
     parser.add_argument("--tunes", type=int, help="sample so many folk tunes instead (needs music21)")
@@ -175,28 +173,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Print one JSON line of figures per corpus."""
-    from demos.generation.predict import GenerationPredictor, get_predictor
-
     own = GenerationPredictor.from_pretrained(options.checkpoint) if options.checkpoint else None
-    learnt = list(own.corpora) if own else [source.name for source in SOURCES if source.files]
     folders = {source.name: checkpoint_folder(source.checkpoint) for source in SOURCES}
-    for corpus in read_corpora(options.data, ["folk"] if options.tunes else options.corpora or learnt):
+    for corpus in read_corpora(options.data, ["folk"] if options.tunes else options.corpora or (own and own.corpora)):
         predictor = own or get_predictor(corpus.name)
-        folder = Path(options.checkpoint or folders[corpus.name])
-        sampled = "sampled tunes" if options.whole_bars else "sampled tunes, bars left to the network"
-        record = {"data": corpus.name, "split": sampled if options.tunes else options.split}
         if options.tunes:
-            record |= tune_scores(predictor, corpus, options.tunes, options.temperature, options.whole_bars)
+            split = "sampled tunes" if options.whole_bars else "sampled tunes, bars left to the network"
+            figures = tune_scores(predictor, corpus, options.tunes, options.temperature, options.whole_bars)
         else:
-            record |= text_scores(predictor.model, corpus, options.split, options.limit, options.dynamic)
-        print(json.dumps(record), flush=True)
-        if options.save:
-            save_record(folder / "metrics.json", record)
-
-
-def save_record(file: Path, record: dict[str, Any]) -> None:
-    """Put the record into a metrics.json, in the place of an older one of the same corpus and split."""
-    content = json.loads(file.read_text()) if file.exists() else {"evaluations": []}
-    kept = [e for e in content["evaluations"] if any(e.get(k) != record[k] for k in ("data", "split"))]
-    content["evaluations"] = [*kept, record]
-    file.write_text(json.dumps(content, indent=2) + "\n")
+            split = options.split
+            figures = text_scores(predictor.model, corpus, split, options.limit, options.dynamic)
+        folder = options.checkpoint or folders[corpus.name]
+        report({"data": corpus.name, "split": split}, figures, folder if options.save else None)

@@ -1,4 +1,4 @@
-"""The writer: the shared LSTM decoder without a memory, and the pieces that it reads and writes.
+"""The language model: the shared LSTM decoder without a memory, and the pieces that it reads and writes.
 
 One network may have learnt several corpora; a text then begins with the tag of the corpus that it belongs to.
 """
@@ -47,6 +47,10 @@ class TextGenerator(nn.Module, Checkpoint):
         copy.decoder.load_state_dict({**state, **chosen})
         return copy
 
-    def forward(self, tokens: Tensor, state: DecoderState | None = None) -> DecoderOutput:
-        """(N, T) tokens and the state before them (None: empty) -> logits (N, T, V) and the state after them."""
-        return self.decoder(tokens, state=state)
+    def forward(self, tokens: Tensor, state: DecoderState | None = None, output_layer: bool = True) -> DecoderOutput:
+        """(N, T) tokens and the state before them (None: empty) -> logits (N, T, V) and the state after them.
+
+        Without the output layer, its inputs (N, T, E) in the logits' place: for losses over a part of the vocabulary.
+        """
+        vectors, state, _ = self.decoder.vectors(tokens, state=state)
+        return DecoderOutput(self.decoder.logits(vectors) if output_layer else vectors, state, None)

@@ -1,11 +1,10 @@
 """Text that goes on from a visitor's beginning: the one call behind tab, command line, API and tests."""
 
 import math
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache, reduce
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from core.checkpoint import checkpoint_folder
+from core.decoding.sampling import Sampling, draw
+from core.decoding.stream import StepDecoder, StepState
 from core.errors import InputError, check_number
-from core.fast.packed import PackedLinear, can_pack
 from core.fast.precision import inference_dtype
 from core.input.tokenizers import SPECIAL_TOKENS, Token
-from core.networks.decoder import DecoderState, LSTMDecoder
+from core.networks.decoder import DecoderState
+from core.serving.shared import load_once
 from demos.generation.data import known_pieces, tag_of
 from demos.generation.model import TextGenerator
 from demos.generation.sources import SOURCES
@@ -28,8 +28,7 @@ from demos.generation.whole_bars import Place, WholeBars
 
 MAX_PROMPT = 5_000  # pieces that are read of a beginning: its last ones
 MAX_LENGTH = 20_000  # pieces to write at most
-BURST = 32  # pieces between two looks at the outside
-TABLE = 2048  # pieces up to which the first layer's input products are kept
+CHUNK = 32  # pieces that a stream yields at a time
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,10 @@ class GenerationPredictor:
         self.index = {piece: number for number, piece in enumerate(self.vocabulary)}
         self.corpora = {name: (title, kind, prompt) for name, title, kind, prompt in model.config.corpora}
         self.reserved = len(SPECIAL_TOKENS) + len(self.corpora)
-        self._writer = Writer(model.decoder)
+        self._decoder = StepDecoder(model.decoder, dtype=inference_dtype())
         text = np.arange(len(self.vocabulary)) >= self.reserved  # special tokens and tags are none
         single = np.array([len(piece) == 1 for piece in self.vocabulary])
-        self._written = {"characters": text & single, "abc": text, "words": text, "prose": text}
+        self._written = {"characters": text & single, "abc": text, "prose": text}  # (V,) of each kind of text
         self._bars = WholeBars(self.vocabulary)
 
     @classmethod
@@ -103,7 +102,7 @@ class GenerationPredictor:
         start = time.perf_counter()
         options = options or GenerationOptions()
         pieces, notes = self.pieces(corpus, prompt)
-        tokens = tuple(token for burst in self.stream(corpus, prompt, options) for token in burst)
+        tokens = tuple(token for chunk in self.stream(corpus, prompt, options) for token in chunk)
         return GenerationResult(
             "".join(token.text for token in tokens),
             sum(token.logprob for token in tokens),
@@ -116,56 +115,53 @@ class GenerationPredictor:
     def stream(
         self, corpus: str, prompt: str = "", options: GenerationOptions | None = None
     ) -> Iterator[tuple[Token, ...]]:
-        """The same in bursts, as they are written. Whoever stops asking stops the work."""
+        """The same in chunks of some pieces, as they are written. Whoever stops asking stops the work."""
         options = options or GenerationOptions()
+        sampling = Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p)
         pieces, _ = self.pieces(corpus, prompt)
-        logits, state = self._read(corpus, pieces)
+        logits, state = self._after(corpus, pieces)
         kind = self.corpora[corpus][1]
-        never, place, allowed = ~self._written[kind], Place(), None
         bars = self._bars if kind == "abc" and options.whole_bars else None
-        if bars:
-            place = reduce(bars.read, pieces, place)
-        random, writer = np.random.default_rng(options.seed), self._writer
-        hidden = [part[0].clone() for layer in zip(*state, strict=True) for part in layer]
-        row, left = logits[-1].numpy().copy(), min(options.length, MAX_LENGTH)
+        place = reduce(bars.read, pieces, Place()) if bars else Place()
+        random, left = np.random.default_rng(options.seed), min(options.length, MAX_LENGTH)
         while left:
-            burst = []
+            chunk = []
             with torch.inference_mode():
-                for _ in range(min(BURST, left)):
-                    row[never] = -np.inf
+                for uniform in random.random((min(CHUNK, left), 1)):
+                    row = np.where(self._written[kind], logits.numpy(), -np.inf)
+                    allowed = bars.allowed(place) if bars else None
+                    token = draw(row if allowed is None else np.where(allowed, row, -np.inf), sampling, uniform)
+                    chunk.append(Token(self.vocabulary[token[0]], log_softmax(row)[0, token[0]].item()))
                     if bars:
-                        allowed = bars.allowed(place)
-                    token, logprob = choose(row, options, random, allowed)
-                    if bars:
-                        place = bars.read(place, self.vocabulary[token])
-                    burst.append(Token(self.vocabulary[token], logprob))
-                    row = writer.step(token, hidden)
-            left -= len(burst)
-            yield tuple(burst)
+                        place = bars.read(place, chunk[-1].text)
+                    logits, state = self._step(torch.from_numpy(token), state)
+            left -= len(chunk)
+            yield tuple(chunk)
 
     def following(self, corpus: str, prompt: str, count: int = 12) -> list[tuple[str, float]]:
         """The likeliest next pieces and their probabilities."""
-        logits, _ = self._read(corpus, self.pieces(corpus, prompt)[0])
+        logits, _ = self._after(corpus, self.pieces(corpus, prompt)[0])
         written = self._written[self.corpora[corpus][1]]
-        logits[-1, torch.from_numpy(~written)] = -math.inf
-        top = logits[-1].softmax(0).topk(min(count, int(written.sum())))
-        return [(self.vocabulary[i], p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+        logprobs = log_softmax(np.where(written, logits.numpy(), -np.inf))[0]
+        best = np.argsort(-logprobs)[: min(count, written.sum())]
+        return [(self.vocabulary[n], math.exp(logprobs[n])) for n in best]
 
     def read(self, corpus: str, text: str) -> Reading:
         """The surprise at each piece of a text, and every unit's cell after it. Raises InputError for an empty text."""
         pieces, _ = self.pieces(corpus, text)
         if not pieces:
             raise InputError("There is nothing to read: give a text in characters that the network knows.")
-        hidden, cells, tokens = self._writer.start(), [], []
-        never = ~self._written[self.corpora[corpus][1]]
+        written, ids = self._written[self.corpora[corpus][1]], torch.tensor([self.index[piece] for piece in pieces])
+        rows, cells = [], []
         with torch.inference_mode():
-            row = self._writer.step(self.index[tag_of(corpus)], hidden)
-            for piece in pieces:
-                row[never], token = -np.inf, self.index[piece]
-                tokens.append(Token(piece, float(row[token] - row.max() - np.log(np.exp(row - row.max()).sum()))))
-                row = self._writer.step(token, hidden)
-                cells.append(torch.cat(hidden[1::2]).tanh().numpy())
-        return Reading(tuple(tokens), np.stack(cells))
+            logits, state = self._after(corpus, [])
+            for token in ids.split(1):
+                rows.append(logits)
+                logits, state = self._step(token, state)
+                cells.append(torch.cat(state.cell, 1))
+        logprobs = log_softmax(np.where(written, torch.cat(rows).numpy(), -np.inf))
+        tokens = (Token(piece, row[n].item()) for piece, row, n in zip(pieces, logprobs, ids.tolist(), strict=True))
+        return Reading(tuple(tokens), torch.cat(cells).tanh().numpy())
 
     def pieces(self, corpus: str, text: str) -> tuple[list[str], tuple[str, ...]]:
         """What is read of a text, and a sentence for all that is not. Raises InputError for an unknown corpus."""
@@ -179,7 +175,7 @@ class GenerationPredictor:
             text = text[-20 * MAX_PROMPT :]
         text = text.replace("\r\n", "\n")
         found = known_pieces(text.rstrip(" ") if kind == "prose" else text, kind, self.index)
-        if kind in ("abc", "words"):  # what somebody types may lack the space after a token, or have one too many
+        if kind == "abc":  # what somebody types may lack the space after a token, or have one too many
             found = [next((p for p in _spaced(f, after) if p in self.index), f) for f, after in pairwise([*found, ""])]
         written = self._written[kind]
         known = [piece for piece in found if piece in self.index and written[self.index[piece]]]
@@ -191,12 +187,17 @@ class GenerationPredictor:
             notes.append(f"The prompt is long: its last {MAX_PROMPT:,} pieces were read.")
         return known, tuple(notes)
 
-    def _read(self, corpus: str, pieces: list[str]) -> tuple[Tensor, DecoderState]:
-        """(T, V) logits after the corpus's tag and each piece, and the state after the last."""
+    def _after(self, corpus: str, pieces: list[str]) -> tuple[Tensor, DecoderState]:
+        """(1, V) logits of what follows the corpus's tag and the pieces, and the state there."""
         ids = torch.tensor([[self.index[piece] for piece in (tag_of(corpus), *pieces)]])
         with torch.inference_mode():
-            output = self.model(ids)
-        return output.logits[0].float().clone(), output.state
+            vectors, state, _ = self.model.decoder.vectors(ids)
+            return self.model.decoder.logits(vectors[:, -1]).float(), state
+
+    def _step(self, token: Tensor, state: DecoderState | StepState) -> tuple[Tensor, StepState]:
+        """(1, V) logits of what follows a token (1,) after a state, and the state after it."""
+        output = self._decoder(token[:, None], None, state)
+        return output.logits[:, -1].float(), output.state
 
 
 def bounded(options: GenerationOptions) -> tuple[str, ...]:
@@ -206,31 +207,10 @@ def bounded(options: GenerationOptions) -> tuple[str, ...]:
     return ()
 
 
-def choose(
-    row: np.ndarray, options: GenerationOptions, random: np.random.Generator, allowed: np.ndarray | None = None
-) -> tuple[int, float]:
-    """One of the (V,) logits by temperature, top-k and top-p, and its log-probability under the logits themselves.
-
-    allowed: (V,) which may be chosen; None: all.
-    """
-    own = row = row - row.max()
-    normaliser = math.log(np.exp(row).sum())
-    if allowed is not None:
-        row = np.where(allowed, row, -np.inf)
-        row = row - row.max()
-    if options.temperature < 1e-3:
-        token = int(row.argmax())
-        return token, float(own[token]) - normaliser
-    p = np.exp(row / options.temperature)
-    if 0 < options.top_k < len(p):
-        p[p < np.partition(p, -options.top_k)[-options.top_k]] = 0
-    if options.top_p < 1:
-        order = np.argsort(-p)
-        total = np.cumsum(p[order])
-        p[order[1:][total[:-1] >= options.top_p * total[-1]]] = 0
-    cumulative = np.cumsum(p)
-    token = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
-    return token, float(own[token]) - normaliser
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, V) logits -> log-probabilities."""
+    logits = logits - logits.max(1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
 
 
 def _spaced(piece: str, after: str) -> tuple[str, ...]:
@@ -239,78 +219,9 @@ def _spaced(piece: str, after: str) -> tuple[str, ...]:
     return (piece,) if piece == "\n" else (token, token + " ") if after == "\n" else (token + " ", token)
 
 
-class Writer:
-    """The decoder's single step with as few operations as possible: what a stream of one text needs.
-
-    The first layer's input products are looked up, unless the vocabulary is large; the other layers' two matrices are
-    one. A step of one text is bound by reading the matrices, which therefore are in bfloat16, half the bytes, where the
-    processor multiplies that fast, and packed where it does not (see core.fast.packed).
-    """
-
-    def __init__(self, decoder: LSTMDecoder, dtype: torch.dtype | None = None):
-        dtype = dtype or inference_dtype()
-        with torch.no_grad():
-            first = decoder.first
-            self.embedding = decoder.embedding.weight.detach()
-            self.entry = (_matrix(first.weight_ih_l0, dtype), first.bias_ih_l0 + first.bias_hh_l0)
-            small = len(self.embedding) <= TABLE
-            self.table = self.embedding @ first.weight_ih_l0.T + self.entry[1] if small else None
-            self.size = first.hidden_size
-            self.first = _matrix(first.weight_hh_l0, dtype)
-            self.upper = [
-                (_matrix(torch.cat([m.weight_ih_l0, m.weight_hh_l0], 1), dtype), m.bias_ih_l0 + m.bias_hh_l0)
-                for m in decoder.upper
-            ]
-            self.readout = (decoder.readout.weight.detach(), decoder.readout.bias.detach())
-            self.output = (self.embedding if small else _matrix(self.embedding, dtype), decoder.bias.detach())
-
-    def start(self) -> list[Tensor]:
-        """The empty state, for `step`."""
-        return [self.embedding.new_zeros(self.size) for _ in range(2 * len(self.upper) + 2)]
-
-    def step(self, token: int, hidden: list[Tensor]) -> np.ndarray:
-        """(V,) logits after a token; `hidden` holds h and c (H,) of layer after layer and is renewed in place."""
-        outputs = _cell(self._entry(token) + _product(self.first, hidden[0]), hidden, 0)
-        for number, (weight, bias) in enumerate(self.upper, 1):
-            below = torch.cat([outputs, hidden[2 * number]])
-            outputs = outputs + _cell(bias + _product(weight, below), hidden, number)
-        vector = torch.addmv(self.readout[1], self.readout[0], outputs).tanh_()
-        return (self.output[1] + _product(self.output[0], vector)).numpy()
-
-    def _entry(self, token: int) -> Tensor:
-        """What a token adds to the first layer's gates (4 H,)."""
-        if self.table is not None:
-            return self.table[token]
-        return self.entry[1] + _product(self.entry[0], self.embedding[token])
-
-
-def _matrix(weight: Tensor, dtype: torch.dtype) -> Tensor | PackedLinear:
-    if dtype == torch.float32 and can_pack():
-        return PackedLinear(weight, weight.new_zeros(len(weight)))
-    return weight.detach().to(dtype)
-
-
-def _product(weight: Tensor | PackedLinear, vector: Tensor) -> Tensor:
-    if isinstance(weight, PackedLinear):
-        return weight(vector.unsqueeze(0)).squeeze(0)
-    # as a batch of one: torch.mv has no fast bfloat16 on processors without AMX and takes twice as long there
-    return F.linear(vector.to(weight.dtype).unsqueeze(0), weight).squeeze(0).float()
-
-
-def _cell(gates: Tensor, hidden: list[Tensor], number: int) -> Tensor:
-    """The LSTM's output from its summed gates (4 H,)."""
-    entry, forget, cell, out = gates.chunk(4)
-    cell = torch.addcmul(forget.sigmoid() * hidden[2 * number + 1], entry.sigmoid(), cell.tanh())
-    output = out.sigmoid() * cell.tanh()
-    hidden[2 * number], hidden[2 * number + 1] = output, cell
-    return output
-
-
-_LOADING = threading.Lock()
-
-
-@cache
-def _load(checkpoint: str) -> GenerationPredictor:
+@load_once
+def load(checkpoint: str) -> GenerationPredictor:
+    """The repository's own network in checkpoints/CHECKPOINT, once for all. Raises ModelError when it is not there."""
     return GenerationPredictor.from_pretrained(checkpoint_folder(checkpoint))
 
 
@@ -320,8 +231,7 @@ def get_predictor(corpus: str = "") -> GenerationPredictor:
     Raises InputError for a corpus that none has learnt, ModelError when a network cannot be had.
     """
     checkpoints = {source.name: source.checkpoint for source in SOURCES}
-    with _LOADING:
-        predictor = _load(checkpoints.get(corpus, "generation"))
+    predictor = load(checkpoints.get(corpus, "generation"))
     if corpus and corpus not in predictor.corpora:
         known = dict.fromkeys([*predictor.corpora, *checkpoints])
         raise InputError(f"There is no corpus {corpus!r}. Choose one of {', '.join(known)}.")

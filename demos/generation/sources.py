@@ -5,27 +5,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Source:
-    """Where a corpus comes from: its files (joined), kind of pieces, held-out share and weight in a mixture.
-
-    One with a reader of its own, as data.read_reviews, names no files.
-    """
+    """Where a corpus comes from."""
 
     name: str
     title: str
-    files: tuple[str, ...]
-    kind: str = "characters"
+    files: tuple[str, ...]  # under the folder of the data sets, to be joined; .gz or .xz may follow the name
+    kind: str = "characters"  # of pieces: "characters", "abc" (tokens of folk tunes) or "prose" (words)
     held_out: float = 0.05  # share of the text at its end that only the final evaluation reads
-    weight: float = 1.0  # how much of it a mixture reads, relative to the others
     checkpoint: str = "generation"  # the folder of the network that has learnt it
+    prompt: str = ""  # a beginning to try; empty: the first line of the training text
 
 
+_TOLSTOY = ("corpora/war_and_peace.train.txt", "corpora/war_and_peace.valid.txt")
 SOURCES = (
-    Source("tinyshakespeare", "Tiny Shakespeare", ("tinyshakespeare.txt.gz",), held_out=0.1, weight=1.6),
-    Source("shakespeare", "Shakespeare's plays", ("shakespeare_plays.txt.gz",), weight=1.4),
-    Source("linux", "Linux kernel, C", ("linux_kernel.c.gz",), weight=2.0),
-    Source("latex", "Stacks project, LaTeX", ("stacks_project.tex.gz",), weight=1.8),
-    Source("speeches", "Obama's speeches", ("obama_speeches.txt.gz",), checkpoint="generation/speeches"),
-    Source("war_and_peace", "War and Peace", ("war_and_peace.train.txt.gz", "war_and_peace.valid.txt.gz")),
-    Source("folk", "Folk tunes, ABC", ("folk_tunes_abc.txt.gz",), "abc", checkpoint="generation/folk"),
-    Source("reviews", "Film reviews, by the word", (), "prose", checkpoint="generation/reviews"),
-)
+    Source("tinyshakespeare", "Tiny Shakespeare", ("corpora/tinyshakespeare.txt",), held_out=0.1, prompt="ROMEO:\n"),
+    Source("shakespeare", "Shakespeare's plays", ("corpora/shakespeare_plays.txt",), prompt="HAMLET:\n"),
+    Source("linux", "Linux kernel, C", ("corpora/linux_kernel.c",), prompt="static int "),
+    Source("latex", "Stacks project, LaTeX", ("corpora/stacks_project.tex",), prompt="\\begin{lemma}\n"),
+    Source(
+        "speeches", "Obama's speeches", ("corpora/obama_speeches.txt",),
+        checkpoint="generation/speeches", prompt="Good morning, everybody. ",
+    ),
+    Source("war_and_peace", "War and Peace", _TOLSTOY, prompt="Prince Andrew "),
+    Source(
+        "folk", "Folk tunes, ABC", ("corpora/folk_tunes_abc.txt",), "abc",
+        checkpoint="generation/folk", prompt="M:4/4\nK:Cmaj\n",
+    ),
+    Source(
+        "reviews", "Film reviews, by the word", ("imdb/train.tsv",), "prose",
+        checkpoint="generation/reviews", prompt="I went to see this film because",
+    ),
+)  # fmt: skip

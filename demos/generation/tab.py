@@ -1,38 +1,33 @@
 """The text generation tab: a network writes on, piece by piece, and shows how surprised it is at what it wrote."""
 
 import json
-import math
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from core.errors import InputError, UnrolledError
 from demos.generation.sources import SOURCES
-from demos.i18n import both
+from demos.generation.view import (
+    HELLO,
+    WAITING,
+    following_html,
+    moments_html,
+    score_html,
+    surprise_span,
+    units_html,
+    written_html,
+)
 from demos.widgets import INTERNAL, NETWORK, explained, predict_module, problem, served
-
-if TYPE_CHECKING:
-    from core.input.tokenizers import Token
 
 TITLE = "Writing"
 PROMISE = "Shakespeare, C or a folk tune, written on character by character."
 FIRST_CLICK = "#generation-write"  # what the first tab clicks on to show this one at work
-BEGINNING = "ROMEO:\n"  # proposed for the corpus that is chosen first
 HERE = Path(__file__).parent
 ABCJS = HERE / "abcjs" / "abcjs-basic-min.js"
 MAX_SHOWN = 4000  # pieces that a stream writes here: the command line writes longer texts
 MAX_READ = 1500  # characters whose hidden units are shown
-
-_HELLO = both("Choose a corpus and a beginning, and press “Write”: the text appears here as it is written.")
-HELLO = f'<p class="hello">{_HELLO}</p>'
-_SURPRISE = both(
-    'Each piece is tinted by its surprise, -log of its probability: <span class="surprise-scale" '
-    'aria-hidden="true"></span> from expected to 5 nats and more.'
-)
-SURPRISE = f'<p class="legend">{_SURPRISE}</p>'
 
 
 # --- what the events do: values in, values out -------------------------------------------------------------------
@@ -54,13 +49,12 @@ def write(
         predictor = predict.get_predictor(corpus)
         pieces, notes = predictor.pieces(corpus, prompt)
         start, spans, text = "".join(pieces), [], []
-        head = "".join(f'<p class="looked">{escape(note)}</p>' for note in notes)
-        for number, burst in enumerate(predictor.stream(corpus, prompt, options)):
-            spans += [surprise_span(token) for token in burst]
-            text += [token.text for token in burst]
+        for number, chunk in enumerate(predictor.stream(corpus, prompt, options)):
+            spans += map(surprise_span, chunk)
+            text += [token.text for token in chunk]
             if number % 2 == 0:
-                yield page_html(head, start, spans), start + "".join(text)
-        yield page_html(head, start, spans), start + "".join(text)
+                yield written_html(notes, start, spans), start + "".join(text)
+        yield written_html(notes, start, spans), start + "".join(text)
     except UnrolledError as error:
         yield problem(error), ""
 
@@ -80,16 +74,8 @@ def choose_corpus(corpus: str, prompt: str, proposed: str) -> tuple[str, str, st
 @explained
 def show_following(corpus: str, prompt: str) -> str:
     """The likeliest next pieces as bars."""
-    found = predict_module("generation").get_predictor(corpus).following(corpus, prompt)
-    words = next((source.kind == "prose" for source in SOURCES if source.name == corpus), False)
-    names = {" ": both("a rare word, spelt out")} if words else {}
-    rows = "".join(
-        f'<tr><th scope="row">{names.get(piece) or f"<code>{visible(piece)}</code>"}</th>'
-        f'<td><span class="bar" style="--share: {p:.4f}"></span></td><td class="number">{p:.1%}</td></tr>'
-        for piece, p in found
-    )
-    title = both("What the network expects next")
-    return f'<p class="time">{title}</p><table class="bars"><tbody>{rows}</tbody></table>'
+    predictor = predict_module("generation").get_predictor(corpus)
+    return following_html(predictor.following(corpus, prompt), prose=predictor.corpora[corpus][1] == "prose")
 
 
 @explained
@@ -109,23 +95,7 @@ def show_units(corpus: str, text: str) -> str:
     units = best_units(characters, reading.cells)
     if not units:
         raise InputError("Nothing in this text varies that a unit could follow: no lines, quotes or brackets.")
-    size = predictor.model.config.decoder.hidden_size
-    parts = []
-    for unit in units:
-        low, high = unit.values.min(), unit.values.max()
-        shares = (unit.values - low) / max(1e-6, high - low)
-        spans = "".join(
-            f'<span class="cell" style="--p: {share:.2f}">{escape(character)}</span>'
-            for character, share in zip(characters[:600], shares[:600], strict=True)
-        )
-        layer, number = divmod(unit.number, size)
-        found = both(
-            "{signal}: unit {number} of layer {layer}, correlation {score:.2f}",
-            signal=escape(unit.signal.capitalize()), number=number, layer=layer + 1, score=unit.score,
-        )  # fmt: skip
-        parts.append(f'<h4>{found}</h4><div class="written small" tabindex="0">{spans}</div>')
-    note = both("Each unit was chosen on the first half of the text and scored on the second.")
-    return f'<p class="time">{note}</p>{"".join(parts)}'
+    return units_html(units, characters, predictor.model.config.decoder.hidden_size)
 
 
 def show_score(text: str) -> str:
@@ -136,17 +106,7 @@ def show_score(text: str) -> str:
     found = tunes(text)
     if not found:
         return problem(InputError("There is no tune yet: choose the folk tunes and press Write."))
-    bars = check_bars(found[0])
-    told = both(
-        "The first tune: {bars} bars, all complete."
-        if bars.complete
-        else "The first tune: {bars} bars, {wrong} that do not add up.",
-        bars=bars.bars, wrong=bars.wrong,
-    )  # fmt: skip
-    return (
-        f'<div data-abc="{escape(to_abc(found[0]))}"><p class="time">{told}</p>'
-        '<button type="button" class="play" disabled>Play</button><div class="staves"></div></div>'
-    )
+    return score_html(to_abc(found[0]), check_bars(found[0]))
 
 
 def show_moments(corpus: str) -> str:
@@ -155,17 +115,7 @@ def show_moments(corpus: str) -> str:
 
     folder = next((source.checkpoint for source in SOURCES if source.name == corpus), "generation")
     file = checkpoint_folder(folder) / "moments.json"
-    if not file.exists():
-        return ""
-    parts = []
-    for moment in json.loads(file.read_text(encoding="utf-8")):
-        if corpus in moment["samples"]:
-            loss = moment["losses"][corpus]
-            facts = both("After {step:,} steps: {loss:.2f} nats on the dev text", step=moment["step"], loss=loss)
-            parts.append(
-                f'<h4>{facts}</h4><div class="written small" tabindex="0">{escape(moment["samples"][corpus])}</div>'
-            )
-    return "".join(parts)
+    return moments_html(json.loads(file.read_text(encoding="utf-8")), corpus) if file.exists() else ""
 
 
 @served
@@ -193,29 +143,6 @@ def generation(
     return predict.get_predictor(corpus)(corpus, prompt, options).to_dict()
 
 
-# --- how it looks ------------------------------------------------------------------------------------------------
-
-
-def page_html(head: str, prompt: str, spans: Sequence[str]) -> str:
-    """What has been written until now."""
-    region = (
-        'class="written" role="region" aria-label="Written text" tabindex="0"'  # one scrolls it by the keyboard too
-    )
-    return f'{head}<div {region}><span class="prompt">{escape(prompt)}</span>{"".join(spans)}</div>{SURPRISE}'
-
-
-def surprise_span(token: "Token") -> str:
-    """A piece, tinted by its surprise; 5 nats and more have the full tint."""
-    title = f"{visible(token.text)}: {-token.logprob:.2f} nats, probability {math.exp(token.logprob):.2g}"
-    share = min(1.0, max(0.0, -token.logprob / 5))
-    return f'<span style="--p: {share:.2f}" title="{title}">{escape(token.text)}</span>'
-
-
-def visible(piece: str) -> str:
-    """A piece with its spaces and line ends as signs, as HTML."""
-    return escape(piece.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥"))
-
-
 # --- the page ----------------------------------------------------------------------------------------------------
 
 
@@ -225,9 +152,11 @@ def build() -> None:
     script = (HERE / "score.js").read_text().replace("ABCJS_URL", f"gradio_api/file={ABCJS.as_posix()}")
     with gr.Row(elem_id="generation", elem_classes="two-columns"):
         with gr.Column(scale=5):
-            corpus = gr.Radio([(s.title, s.name) for s in SOURCES], value="tinyshakespeare", label="Corpus")
-            prompt = gr.Textbox(BEGINNING, label="Beginning", lines=3, max_lines=10, elem_id="generation-prompt")
-            proposed = gr.State(BEGINNING)
+            corpus = gr.Radio([(s.title, s.name) for s in SOURCES], value=SOURCES[0].name, label="Corpus")
+            prompt = gr.Textbox(
+                SOURCES[0].prompt, label="Beginning", lines=3, max_lines=10, elem_id="generation-prompt"
+            )
+            proposed = gr.State(SOURCES[0].prompt)
             with gr.Row():
                 start = gr.Button("Write", variant="primary", elem_id="generation-write")
                 stop = gr.Button("Stop")
@@ -244,8 +173,7 @@ def build() -> None:
             written = gr.HTML(HELLO, elem_id="written")
             text = gr.Textbox(visible=False)
             with gr.Column(visible=False) as music:
-                waiting = f'<p class="time">{both("The score appears here when the tune is written.")}</p>'
-                score = gr.HTML(waiting, js_on_load=script, elem_id="score")
+                score = gr.HTML(WAITING, js_on_load=script, elem_id="score")
     with gr.Accordion("As it trained", open=False) as training:
         gr.Markdown("The same beginning, continued by the network at four moments of its training, temperature 0.7.")
         moments = gr.HTML(elem_id="moments")

@@ -84,7 +84,7 @@ def draw_speaker(seed: int) -> DrawnSpeaker:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class DrawnClip:
     """A sentence as a drawn clip."""
 
     video: Video
@@ -94,7 +94,7 @@ class Spoken:
     guessed: tuple[str, ...] = ()  # words whose sounds were guessed from their spelling
 
 
-def speak(text: str, speaker: DrawnSpeaker | int = 1, seed: int = 1, colour: bool = True) -> Spoken:
+def speak(text: str, speaker: DrawnSpeaker | int = 1, seed: int = 1) -> DrawnClip:
     """Say an English sentence. `seed` varies timing, camera and noise, as no two takes are the same.
 
     Raises InputError for a text without words or with more than MOST_WORDS.
@@ -108,11 +108,9 @@ def speak(text: str, speaker: DrawnSpeaker | int = 1, seed: int = 1, colour: boo
     frames = max(2, math.ceil(end * FPS))
     shapes = _shapes_over_time(segments, frames)
     pictures = _film(shapes, person, random)
-    if not colour:
-        pictures = np.repeat(pictures.mean(3, keepdims=True).astype(np.uint8), 3, 3)
     visemes = tuple((name, round(a * FPS), max(round(a * FPS) + 1, round(b * FPS))) for name, a, b in segments)
     in_frames = tuple((round(a * FPS), max(round(a * FPS) + 1, round(b * FPS))) for a, b in spans)
-    return Spoken(
+    return DrawnClip(
         Video(pictures, tuple(i / FPS for i in range(frames))),
         tuple(word.word for word in words),
         in_frames,

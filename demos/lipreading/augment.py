@@ -1,19 +1,27 @@
-"""Changes to a clip that leave what it says: position, size, tilt, light, speed, a mirror, a hidden spot.
+"""Training examples: clips, each changed anew whenever it is asked for, and batches of them.
 
-Each is drawn once for a whole clip, as a camera would do it; a change from frame to frame would look like speech.
+Augmentation leaves what a clip says: position, size, tilt, light, speed, a mirror, a hidden spot. Each is drawn once
+for a whole clip, as a camera would do it; a change from frame to frame would look like speech.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from core.decoding.ctc import BLANK
+from demos.lipreading.data import Clip
+from demos.lipreading.model import pad_clips
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strong; all 0: none."""
+    """How strong each change is; all 0: none."""
 
     shift: float = 0.06  # share of the picture's width and height
     scale: float = 0.1
@@ -24,8 +32,6 @@ class Augmentation:
     hide: float = 0.3  # probability that a rectangle is hidden through the whole clip
     mirror: float = 0.5  # probability
     fill: float = 0.0  # probability that even margins above and below are filled with the nearest rows
-    gaps: int = 0  # in a second: so many times up to `gap` frames show nothing but the clip's mean frame
-    gap: int = 3
     splice: float = 0.0  # probability that a sentence goes on, from one of its words, as another one does
 
 
@@ -38,8 +44,6 @@ def augment(clip: Tensor, how: Augmentation, generator: torch.Generator | None =
     clip = _light(_place(clip, how, generator), how, generator)
     if _uniform(generator) < how.hide:
         clip = _hide(clip, generator)
-    if how.gaps:
-        clip = _interrupt(clip, how, generator)
     return clip, source
 
 
@@ -102,10 +106,61 @@ def _hide(clip: Tensor, generator: torch.Generator | None) -> Tensor:
     return clip
 
 
-def _interrupt(clip: Tensor, how: Augmentation, generator: torch.Generator | None, fps: float = 25.0) -> Tensor:
-    """Time masking (Ma et al. 2022): what is spoken there is to be told from the frames around it."""
-    clip, mean = clip.clone(), clip.mean(0)
-    for _ in range(round(how.gaps * len(clip) / fps)):
-        start = int(_uniform(generator, 0, len(clip)))
-        clip[start : start + int(_uniform(generator, 0, how.gap + 1))] = mean
-    return clip
+# --- examples ----------------------------------------------------------------------------------------------------
+
+
+class AugmentedClips(Dataset):
+    """Clips, each augmented anew whenever it is asked for."""
+
+    def __init__(self, clips: Sequence[Clip], vocabulary: Sequence[str], how: Augmentation):
+        self.clips, self.how = clips, how
+        self.ids = {word: number for number, word in enumerate(vocabulary)}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Grey values (T, H, W), the word at every frame (T,), the words (N,), the spectra of the sound (T, S)."""
+        clip = self.clips[index]
+        if self.how.splice and torch.rand(()).item() < self.how.splice:
+            clip = splice(clip, self.clips[int(torch.randint(len(self.clips), ()))])
+        words = torch.tensor([self.ids[word] for word in clip.words])
+        frames, source = augment(torch.from_numpy(clip.frames), self.how)
+        frame_words = torch.full((len(clip.frames),), BLANK)
+        for word, (first, end) in zip(words, clip.spans, strict=bool(clip.spans)):  # MIRACL-VC1 has no spans
+            frame_words[first:end] = word
+        sound = clip.sound if clip.sound is not None else np.zeros((len(clip.frames), 0), np.float32)
+        return frames, frame_words[source], words, torch.from_numpy(sound).float()[source]
+
+
+def splice(clip: Clip, other: Clip) -> Clip:
+    """One that begins as `clip` and goes on, from one of its words, as `other`; `clip` itself where they do not fit.
+
+    A few hundred sentences are soon known by heart; then a word is guessed from those around it instead of seen.
+    """
+    shared = min(len(clip.spans), len(other.spans))
+    if shared < 2 or clip.speaker != other.speaker:
+        return clip
+    place = int(torch.randint(1, shared, ()))
+    cut, begin = clip.spans[place][0], other.spans[place][0]
+    return replace(
+        clip,
+        frames=np.concatenate([clip.frames[:cut], other.frames[begin:]]),
+        sound=np.concatenate([clip.sound[:cut], other.sound[begin:]]) if clip.sound is not None else None,
+        words=(*clip.words[:place], *other.words[place:]),
+        spans=(*clip.spans[:place], *((a + cut - begin, b + cut - begin) for a, b in other.spans[place:])),
+    )
+
+
+def collate(items: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Everything padded; the words of padding frames are -100, which losses leave out."""
+    frames, frame_words, words, sound = zip(*items, strict=True)
+    clips, lengths = pad_clips(list(frames))
+    return {
+        "clips": clips,
+        "lengths": lengths,
+        "frame_words": nn.utils.rnn.pad_sequence(frame_words, batch_first=True, padding_value=-100),
+        "words": torch.cat(words),
+        "word_counts": torch.tensor([len(each) for each in words]),
+        "sound": nn.utils.rnn.pad_sequence(sound, batch_first=True),
+    }

@@ -4,7 +4,7 @@
     MIRACL-VC1 (Rekik et al. 2014)  SPEAKER/{words,phrases}/NN/MM.mp4, labels.json
     animated                        drawn by demos.lipreading.animator, from a seed
 
-Crops are cached as one array a data set; finding the mouths in GRID takes about 6 minutes.
+Crops can be kept in a `cache`, a file for each data set; finding the mouths in GRID takes about 6 minutes.
 """
 
 import json
@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from core.errors import InputError
-from core.input.video import Video, VideoLimits, load_video
+from core.input.video import VideoLimits, load_video
 from demos.lipreading.animator import speak
+from demos.lipreading.mouth import crop_boxes, crop_mouth, find_face, shrink
 
 GRID_TICKS = 25_000  # of the alignments, a second
 WORD_CROP = (40, 64)  # pixels (height, width) of a MIRACL crop: half of the file's, which is blurred anyway
+SENTENCE_CROP = (48, 80)  # of GRID and of the drawn mouths
 
 
 @dataclass(frozen=True)
@@ -36,28 +37,36 @@ class Clip:
     sound: np.ndarray | None = None  # (T, S) what is heard at each frame, see demos.lipreading.sound
 
 
+def _cached(file: Path | None, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `make` gives; where a file is named, it is made once and read from there later."""
+    if file and file.exists():
+        with np.load(file) as arrays:
+            return dict(arrays)
+    arrays = make()
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **arrays)
+    return arrays
+
+
 # --- GRID --------------------------------------------------------------------------------------------------------
 
 
-def read_grid(
-    root: Path, split: str, crop: Callable[[Path], np.ndarray], cache: Path | None = None, speaker: str = "s1"
-) -> list[Clip]:
-    """The clips of "train", "dev" or "test". `crop`: video file -> (T, H, W); its results are kept in `cache`."""
+def read_grid(root: Path, split: str, cache: Path | None = None, speaker: str = "s1") -> list[Clip]:
+    """The clips of "train", "dev" or "test", cut as the app cuts them."""
     names = clip_names(root, split)
     file = cache / f"grid-{speaker}-{split}.npz" if cache else None
-    if file and file.exists():
-        with np.load(file) as arrays:
-            crops = [arrays[name] for name in names]
-    else:
-        crops = [crop(root / speaker / f"{name}.mp4") for name in names]
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, **dict(zip(names, crops, strict=True)))
+    crops = _cached(file, lambda: {name: _crop_face(root / speaker / f"{name}.mp4") for name in names})
     clips = []
-    for name, frames in zip(names, crops, strict=True):
-        words, spans = read_alignment(root / "align" / speaker / f"{name}.align", len(frames))
-        clips.append(Clip(name, frames, words, spans, speaker))
+    for name in names:
+        words, spans = read_alignment(root / "align" / speaker / f"{name}.align", len(crops[name]))
+        clips.append(Clip(name, crops[name], words, spans, speaker))
     return clips
+
+
+def _crop_face(file: Path) -> np.ndarray:
+    video = load_video(file)
+    return crop_mouth(video, crop_boxes(find_face(video), "wide", *SENTENCE_CROP), *SENTENCE_CROP)
 
 
 def clip_names(root: Path, split: str) -> list[str]:
@@ -96,7 +105,6 @@ def grid_slots() -> tuple[tuple[str, ...], ...]:
 
 LESSON_WORDS = ("pat", "bat", "mat", "fan", "van", "time", "dime", "pie", "buy", "my")
 DRAWN_SPEAKERS = {"train": range(1000, 1240), "dev": range(2000, 2020), "test": range(3000, 3040)}
-DRAWN_CROP = (48, 80)
 
 
 def draw_clips(split: str, count: int, seed: int = 1, cache: Path | None = None) -> list[Clip]:
@@ -104,37 +112,22 @@ def draw_clips(split: str, count: int, seed: int = 1, cache: Path | None = None)
 
     Every eighth clip of "train" says one to three LESSON_WORDS instead.
     """
-    file = cache / f"drawn-{split}-{count}-{seed}.npz" if cache else None
     texts = _drawn_texts(split, count, seed)
-    speakers = DRAWN_SPEAKERS[split]
-    takes = [(text, speakers[i % len(speakers)], i) for i, text in enumerate(texts)]
-    if file and file.exists():
-        with np.load(file) as arrays:
-            return [
-                Clip(f"{split}-{i}", arrays[f"{i}"], tuple(text.split()), _pairs(arrays[f"{i}-spans"]), str(speaker))
-                for text, speaker, i in takes
-            ]  # fmt: skip
+    speakers = [DRAWN_SPEAKERS[split][i % len(DRAWN_SPEAKERS[split])] for i in range(count)]
+
+    def draw() -> dict[str, np.ndarray]:
+        arrays = {}
+        for i, (text, speaker) in enumerate(zip(texts, speakers, strict=True)):
+            drawn = speak(text, speaker, seed=1000 * seed + i)
+            arrays[f"{i}"], arrays[f"{i}-spans"] = shrink(drawn.video.frames, *SENTENCE_CROP), np.array(drawn.spans)
+        return arrays
+
+    arrays = _cached(cache / f"drawn-{split}-{count}-{seed}.npz" if cache else None, draw)
     clips = []
-    for text, speaker, i in takes:
-        spoken = speak(text, speaker, seed=1000 * seed + i)
-        clips.append(Clip(f"{split}-{i}", crop_drawn(spoken.video), spoken.words, spoken.spans, str(speaker)))
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        frames = {f"{i}": clip.frames for i, clip in enumerate(clips)}
-        np.savez(file, **frames, **{f"{i}-spans": np.array(clip.spans) for i, clip in enumerate(clips)})
+    for i, (text, speaker) in enumerate(zip(texts, speakers, strict=True)):
+        spans = tuple((first, end) for first, end in arrays[f"{i}-spans"].tolist())
+        clips.append(Clip(f"{split}-{i}", arrays[f"{i}"], tuple(text.split()), spans, str(speaker)))
     return clips
-
-
-def _pairs(spans: np.ndarray) -> tuple[tuple[int, int], ...]:
-    return tuple((first, end) for first, end in spans.tolist())
-
-
-def crop_drawn(video: Video) -> np.ndarray:
-    """(T, 48, 80) uint8, grey: a drawn clip shows nothing but the mouth."""
-    height, width = DRAWN_CROP
-    return np.stack([
-        np.asarray(Image.fromarray(f).convert("L").resize((width, height), Image.Resampling.BOX)) for f in video.frames
-    ])  # fmt: skip
 
 
 def _drawn_texts(split: str, count: int, seed: int) -> list[str]:
@@ -179,17 +172,16 @@ class Miracl:
 def read_miracl(root: Path, cache: Path | None = None) -> Miracl:
     """The whole set; crops shrunk to WORD_CROP."""
     labels = json.loads(_read(root / "labels.json"))
-    file = cache / "miracl.npz" if cache else None
-    if file and file.exists():
-        with np.load(file) as arrays:
-            crops = {name: arrays[name] for name in arrays}
-    else:
-        crops = {str(f.relative_to(root).with_suffix("")): _small(f) for f in sorted(root.glob("*/*/*/*.mp4"))}
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, **crops)
-    if not crops:
+    files = sorted(root.glob("*/*/*/*.mp4"))
+    if not files:
         raise InputError(f"{root} holds no SPEAKER/words/NN/MM.mp4: name the folder of MIRACL-VC1.")
+
+    def cut() -> dict[str, np.ndarray]:
+        videos = (load_video(file, VideoLimits(min_frames=1)) for file in files)
+        names = (str(file.relative_to(root).with_suffix("")) for file in files)
+        return {name: shrink(video.frames, *WORD_CROP) for name, video in zip(names, videos, strict=True)}
+
+    crops = _cached(cache / "miracl.npz" if cache else None, cut)
     clips = []
     for name, frames in crops.items():
         speaker, kind, number, _ = name.split("/")
@@ -201,14 +193,6 @@ def read_miracl(root: Path, cache: Path | None = None) -> Miracl:
         test_speakers=tuple(labels["test_speakers"]),
         dev_speakers=tuple(labels["dev_speakers"]),
     )
-
-
-def _small(file: Path) -> np.ndarray:
-    height, width = WORD_CROP
-    frames = load_video(file, VideoLimits(min_frames=1)).frames
-    return np.stack([
-        np.asarray(Image.fromarray(f).convert("L").resize((width, height), Image.Resampling.BOX)) for f in frames
-    ])  # fmt: skip
 
 
 def _lines(file: Path) -> list[str]:

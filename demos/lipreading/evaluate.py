@@ -8,39 +8,28 @@ python -m demos.lipreading evaluate animated                     unseen sentence
 import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import jiwer
 import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from core.checkpoint import checkpoint_folder
-from core.decoding.ctc import BLANK, greedy_decode
+from core.decoding.ctc import greedy_decode, sequence_logprob
 from core.errors import InputError
 from core.metrics import cer, wer
+from core.metrics.records import report, save_record
 from demos.lipreading.data import Clip, clip_names, draw_clips, read_alignment, read_miracl
-from demos.lipreading.model import Lipreader, LipReading, normalise, pad_clips
+from demos.lipreading.model import Lipreader, outputs_of
 from demos.lipreading.phonemes import pronounce_word
-from demos.lipreading.predict import LipreadingOptions, LipreadingPredictor, decode
+from demos.lipreading.predict import MODELS, LipreadingOptions, LipreadingPredictor, decode
+
+Record = tuple[dict[str, Any], dict[str, Any]]  # what was measured, and what came out
+LONG = ("confusions", "visemes")  # figures that are kept and not printed
 
 # --- while training ----------------------------------------------------------------------------------------------
-
-
-def read_clips(model: Lipreader, clips: Sequence[Clip], batch_size: int = 16) -> list[LipReading]:
-    """One LipReading per clip, each without a batch dimension and without padding."""
-    found, device = [], next(model.parameters()).device
-    for start in range(0, len(clips), batch_size):
-        part = clips[start : start + batch_size]
-        batch, lengths = pad_clips([torch.from_numpy(clip.frames) for clip in part])
-        logits, frames, attention = (x.cpu() for x in model(normalise(batch, lengths).to(device), lengths))
-        for i, n in enumerate(lengths.tolist()):
-            own = logits[i, :n] if model.config.readout == "ctc" else logits[i]
-            found.append(LipReading(own.float(), frames[i, :n].float(), attention[i, :n].float()))
-    return found
 
 
 def dev_scores(model: Lipreader, clips: Sequence[Clip]) -> dict[str, float]:
@@ -48,48 +37,33 @@ def dev_scores(model: Lipreader, clips: Sequence[Clip]) -> dict[str, float]:
 
     A few hundred dev words are right or wrong by chance; how sure of them the network is says more.
     """
-    with torch.inference_mode():
-        readings = read_clips(model, clips)
     vocabulary = model.config.vocabulary
+    logits = [output.logits for output in outputs_of(model, [clip.frames for clip in clips])]
     if model.config.readout == "clip":
-        return class_scores(readings, clips, vocabulary)
-    texts = [" ".join(vocabulary[i] for i in greedy_decode(r.logits.log_softmax(1)).tokens) for r in readings]
-    references = [" ".join(clip.words) for clip in clips]
-    spoken = torch.cat([_spoken(clip, vocabulary) for clip in clips])
-    right = torch.cat([r.frames.argmax(1) for r in readings]) == spoken
+        return class_scores(logits, clips, vocabulary)
+    texts = [" ".join(vocabulary[i] for i in greedy_decode(own.log_softmax(1)).tokens) for own in logits]
     return {
-        "logprob": mean(_logprob(r.logits, clip.words, vocabulary) for r, clip in zip(readings, clips, strict=True)),
-        "1 - wer": 1 - wer(texts, references),
-        "frames": right[spoken > 0].float().mean().item(),
+        "logprob": mean(_logprob(own, clip.words, vocabulary) for own, clip in zip(logits, clips, strict=True)),
+        "1 - wer": 1 - wer(texts, [" ".join(clip.words) for clip in clips]),
     }
 
 
-def _logprob(logits: torch.Tensor, said: Sequence[str], vocabulary: Sequence[str]) -> float:
+def _logprob(logits: torch.Tensor, words: Sequence[str], vocabulary: Sequence[str]) -> float:
     """What CTC gives the sentence, from (T, C); -inf where it has more words than there are frames."""
-    words = torch.tensor([vocabulary.index(word) for word in said])
-    logprobs = logits.log_softmax(1)
-    return -F.ctc_loss(logprobs, words, (len(logprobs),), (len(words),), BLANK, reduction="sum").item()
+    return sequence_logprob(logits.log_softmax(1), [vocabulary.index(word) for word in words])
 
 
-def _spoken(clip: Clip, vocabulary: Sequence[str]) -> torch.Tensor:
-    """(T,) the word of each frame."""
-    spoken = torch.zeros(len(clip.frames), dtype=torch.long)
-    for word, (first, end) in zip(clip.words, clip.spans, strict=True):
-        spoken[first:end] = vocabulary.index(word)
-    return spoken
-
-
-def class_scores(readings: Sequence[LipReading], clips: Sequence[Clip], vocabulary: Sequence[str]) -> dict[str, float]:
-    """Accuracy among all classes, of words among words and of phrases among phrases."""
+def class_scores(logits: Sequence[torch.Tensor], clips: Sequence[Clip], vocabulary: Sequence[str]) -> dict[str, float]:
+    """Accuracy among all classes, of words among words and of phrases among phrases; from (C,) for each clip."""
     truth = torch.tensor([vocabulary.index(clip.words[0]) for clip in clips])
-    logits = torch.stack([r.logits for r in readings])
+    every = torch.stack(list(logits))
     is_phrase = torch.tensor(["/phrases/" in clip.name for clip in clips])
     phrases = torch.zeros(len(vocabulary), dtype=torch.bool)
     phrases[truth[is_phrase]] = True
-    scores = {"all": (logits.argmax(1) == truth).float().mean().item()}
+    scores = {"all": (every.argmax(1) == truth).float().mean().item()}
     for name, rows, classes in (("words", ~is_phrase, ~phrases), ("phrases", is_phrase, phrases)):
         if rows.any():
-            among = logits[rows].masked_fill(~classes, float("-inf")).argmax(1)
+            among = every[rows].masked_fill(~classes, float("-inf")).argmax(1)
             scores[name] = (among == truth[rows]).float().mean().item()
     return scores
 
@@ -97,74 +71,66 @@ def class_scores(readings: Sequence[LipReading], clips: Sequence[Clip], vocabula
 # --- test sets ---------------------------------------------------------------------------------------------------
 
 
-def evaluate_grid(predictor: LipreadingPredictor, root: Path, split: str) -> list[dict[str, Any]]:
-    """GRID from the video files, by the app's own way: one entry without the grammar, one with it.
+def evaluate_grid(predictor: LipreadingPredictor, root: Path, split: str) -> Iterator[Record]:
+    """GRID from the video files, by the app's own way: one record without the grammar, one with it.
 
     "logprob" is the mean log-probability of the right sentence, without the grammar.
     """
-    references, texts, times, sure = [], {False: [], True: []}, [], []
+    config = predictor.model("grid").config
+    references, logits, times = [], [], []
     for name in tqdm(clip_names(root, split), desc="clips"):
         words, _ = read_alignment(root / "align" / "s1" / f"{name}.align", 75)
         references.append(" ".join(words))
         result = predictor(root / "s1" / f"{name}.mp4", LipreadingOptions("grid"))
         times.append(result.seconds)
-        sure.append(_logprob(torch.from_numpy(result.logits), words, result.vocabulary))
-        texts[False].append(result.text)
-        texts[True].append(with_grammar(predictor, result))
-    entries = []
-    for grammar, found in texts.items():
-        entry = {"data": "GRID s1", "split": split, "grammar": grammar, **sentence_scores(found, references)}
-        entries.append(entry | {"logprob": round(mean(sure), 3), "seconds_p50": round(median(times), 3)})
-    return entries
+        logits.append(torch.from_numpy(result.logits))
+    pairs = zip(logits, references, strict=True)
+    more = {
+        "logprob": round(mean(_logprob(own, text.split(), config.vocabulary) for own, text in pairs), 3),
+        "seconds_p50": round(median(times), 3),
+    }
+    for about, scores in _with_and_without_grammar(predictor, "grid", logits, references):
+        yield {"data": "GRID s1", "split": split, **about}, {**scores, **more}
 
 
-def with_grammar(predictor: LipreadingPredictor, result: Any) -> str:
-    """The same reading decoded again."""
-    options = LipreadingOptions(result.model, beam_size=30, grammar=True)
-    logits = torch.from_numpy(result.logits)
-    reading = LipReading(logits, logits, logits)
-    return decode(predictor.model(result.model), reading, options)[0].text
-
-
-def evaluate_animated(predictor: LipreadingPredictor, count: int, split: str) -> list[dict[str, Any]]:
+def evaluate_animated(predictor: LipreadingPredictor, count: int, split: str) -> Iterator[Record]:
     """Drawn clips that no training has seen."""
-    model = predictor.model("animated")
     clips = draw_clips(split, count)
+    logits = [output.logits for output in outputs_of(predictor.model("animated"), [clip.frames for clip in clips])]
     references = [" ".join(clip.words) for clip in clips]
-    with torch.inference_mode():
-        readings = read_clips(model, clips)
-    entries = []
+    for about, scores in _with_and_without_grammar(predictor, "animated", logits, references):
+        yield {"data": "drawn mouths", "split": split, **about}, scores
+
+
+def _with_and_without_grammar(
+    predictor: LipreadingPredictor, model: str, logits: Sequence[torch.Tensor], references: Sequence[str]
+) -> Iterator[Record]:
     for grammar in (False, True):
-        options = LipreadingOptions("animated", beam_size=30 if grammar else 10, grammar=grammar)
-        texts = [decode(model, reading, options)[0].text for reading in readings]
-        scores = sentence_scores(texts, references)
-        entries.append({"data": "drawn mouths", "split": split, "grammar": grammar, **scores})
-    return entries
+        options = LipreadingOptions(model, beam_size=30 if grammar else 10, grammar=grammar)
+        texts = [decode(predictor.model(model).config, own, options)[0].text for own in logits]
+        yield {"grammar": grammar, "clips": len(texts)}, sentence_scores(texts, references)
 
 
-def evaluate_words(predictor: LipreadingPredictor, root: Path, split: str) -> list[dict[str, Any]]:
+def evaluate_words(predictor: LipreadingPredictor, root: Path, split: str) -> Iterator[Record]:
     """Unseen speakers of MIRACL-VC1: all together, then each."""
     data, model = read_miracl(root), predictor.model("words")
+    vocabulary = model.config.vocabulary
     speakers = data.test_speakers if split == "test" else data.dev_speakers
-    entries = []
-    for group in (speakers, *((speaker,) for speaker in speakers)):
+    groups = [speakers, *((speaker,) for speaker in speakers if len(speakers) > 1)]
+    for group in groups:
         clips = data.of(group)
-        with torch.inference_mode():
-            readings = read_clips(model, clips)
-        scores = {k: round(100 * v, 2) for k, v in class_scores(readings, clips, model.config.vocabulary).items()}
-        entry = {"data": "MIRACL-VC1", "split": split, "speakers": " ".join(group), "clips": len(clips), **scores}
+        logits = [output.logits for output in outputs_of(model, [clip.frames for clip in clips])]
+        scores: dict[str, Any] = {k: round(100 * v, 2) for k, v in class_scores(logits, clips, vocabulary).items()}
         if group is speakers:
-            read_as = [model.config.vocabulary[int(r.logits.argmax())] for r in readings]
-            entry["confusions"] = count_confusions(zip([clip.words[0] for clip in clips], read_as, strict=True))
-        entries.append(entry)
-    return entries
+            found = [vocabulary[int(own.argmax())] for own in logits]
+            scores["confusions"] = count_confusions(zip([clip.words[0] for clip in clips], found, strict=True))
+        yield {"data": "MIRACL-VC1", "split": split, "speakers": " ".join(group), "clips": len(clips)}, scores
 
 
 def sentence_scores(texts: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
     """WER, CER and sentence accuracy in percent, and what words and visemes were taken for."""
     pairs = list(_aligned_words(texts, references))
     return {
-        "clips": len(texts),
         "wer": round(100 * wer(texts, references), 2),
         "cer": round(100 * cer(texts, references), 2),
         "sentence_accuracy": round(100 * sum(a == b for a, b in zip(texts, references, strict=True)) / len(texts), 1),
@@ -203,13 +169,15 @@ def count_confusions(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, in
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `evaluate`."""
-    parser.add_argument("which", choices=["words", "grid", "animated"])
+    parser.add_argument("which", choices=MODELS)
     parser.add_argument("--data", type=Path, help="words: folder of MIRACL-VC1; grid: folder of GRID")
     parser.add_argument("--split", choices=["test", "dev"], default="test")
     parser.add_argument("--clips", type=int, default=300, help="animated: how many (default: %(default)s)")
-    parser.add_argument("--checkpoint", help="folder with words/, grid/ and animated/ (default: the repository's own)")
-    parser.add_argument("--leave-one-out", type=Path, metavar="FILE", help="words: scores.json of that training, too")
-    parser.add_argument("--save", action="store_true", help="write the figures to metrics.json of the checkpoint")
+    help_text = "folder with words/, grid/ and animated/, or Hugging Face id of one network (default: the repository's)"
+    parser.add_argument("--checkpoint", help=help_text)
+    help_text = "words: scores.json of the stage leave-one-out, to be kept, too"
+    parser.add_argument("--leave-one-out", type=Path, metavar="FILE", help=help_text)
+    parser.add_argument("--save", action="store_true", help="keep the figures in metrics.json of the checkpoint")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -218,15 +186,16 @@ def main(options: argparse.Namespace) -> None:
     if options.which != "animated" and not options.data:
         raise InputError("Name the folder of the data set with --data.")
     if options.which == "grid":
-        entries = evaluate_grid(predictor, options.data, options.split)
+        records = evaluate_grid(predictor, options.data, options.split)
     elif options.which == "words":
-        entries = evaluate_words(predictor, options.data, options.split)
-        if options.leave_one_out:
-            entries.append(json.loads(options.leave_one_out.read_text()))
+        records = evaluate_words(predictor, options.data, options.split)
     else:
-        entries = evaluate_animated(predictor, options.clips, options.split)
-    for entry in entries:
-        print(json.dumps({k: v for k, v in entry.items() if k not in ("confusions", "visemes")}))
-    if options.save:
-        file = (Path(options.checkpoint) if options.checkpoint else checkpoint_folder("lipreading")) / options.which
-        (file / "metrics.json").write_text(json.dumps({"evaluations": entries}, indent=1) + "\n")
+        records = evaluate_animated(predictor, options.clips, options.split)
+    for about, figures in records:
+        report(about, {name: figure for name, figure in figures.items() if name not in LONG})
+        if options.save:
+            save_record(predictor.checkpoint(options.which), about, figures)
+    if options.leave_one_out:
+        scores = json.loads(options.leave_one_out.read_text())
+        about = {name: scores.pop(name) for name in ("data", "split")}
+        report(about, scores, predictor.checkpoint(options.which) if options.save else None)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,18 +36,14 @@ class LipreaderConfig:
     frame_stack: int = 5  # frames that the CNN sees at once, an odd number
     channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each of which halves the picture
     depth: int = 1  # convolutions of each size: more follow the one that halves the picture
-    imagenet: str = (
-        ""  # instead of these: the early blocks of this ImageNet encoder, which sees 3 frames
-    )
+    imagenet: str = ""  # instead of these: early blocks of this ImageNet encoder, which sees 3 frames
     frame_features: int = 256
     cell: str = "gru"
     hidden_size: int = 192  # of each direction
     num_layers: int = 2
     dropout: float = 0.3
-    mirrored: bool = False  # answer with the mean of what the clip and its mirror image say
-    moved: int = 0  # pixels; and of what the clip says once it is moved up and down by so many
-    others: int = 0  # and of what so many other networks of this shape say, which see no moved clips
-    depths: tuple[int, ...] = ()  # `depth` of each of them; empty: the same
+    mirrored: bool = False  # answer with the mean over the clip and its mirror image
+    other_depths: tuple[int, ...] = ()  # an ensemble: `depth` of each further network, otherwise of the same shape
     temperature: float = 1.0  # of the softmax: below 1 for networks that are less sure than they might be
     insertion_penalty: float = 0.0  # ctc: off the log-probability of each word in the search
 
@@ -54,11 +51,11 @@ class LipreaderConfig:
         check_number("temperature", self.temperature, 0.01, 100)
 
 
-class LipReading(NamedTuple):
-    """What the network makes of B clips."""
+class LipreaderOutput(NamedTuple):
+    """What the network makes of B clips of at most T frames, over C words (or phrases, or the blank)."""
 
     logits: Tensor  # ctc: (B, T, C); clip: (B, C)
-    frames: Tensor  # (B, T, C) logits of what is being said at every frame; at padding, anything
+    frame_logits: Tensor  # (B, T, C) of what is being said at every frame; at padding, anything
     attention: Tensor  # (B, T) weight of every frame in a clip's class; sums to 1, 0 at padding
 
 
@@ -110,16 +107,15 @@ def _small_cnn(config: LipreaderConfig) -> nn.Module:
 
 
 def _imagenet_blocks(name: str) -> nn.Module:
-    """Blocks down to a 16th of the size with ImageNet weights, to be fine-tuned: red, green and blue become three
-    frames in a row."""
+    """Blocks down to a 16th of the size with ImageNet weights, to be fine-tuned; 3 frames take the place of colours."""
     return create_encoder(name).stem.requires_grad_(True)
 
 
 class Lipreader(nn.Module, Checkpoint):
     """FrameEncoder -> recurrent stack -> one linear layer.
 
-    With `config.others` it is a committee: each member errs in its own way, and their mean less than any (Hansen and
-    Salamon 1990). Members are trained one by one; `together` joins them.
+    With `config.other_depths` it is an ensemble: each network errs in its own way, and their mean less than any (Hansen
+    and Salamon 1990). Its networks are trained one by one; `ensemble_of` joins them.
     """
 
     Config = LipreaderConfig
@@ -135,69 +131,58 @@ class Lipreader(nn.Module, Checkpoint):
         self.drop = nn.Dropout(config.dropout)
         self.attention = nn.Linear(self.stack.output_size, 1) if config.readout == "clip" else None
         self.classes = nn.Linear(self.stack.output_size, len(config.vocabulary))
-        single = replace(config, others=0, depths=(), moved=0)
-        depths = config.depths or (config.depth,) * config.others
-        self.others = nn.ModuleList(Lipreader(replace(single, depth=depth)) for depth in depths)
+        single = replace(config, other_depths=())
+        self.others = nn.ModuleList(Lipreader(replace(single, depth=depth)) for depth in config.other_depths)
 
-    def forward(self, clips: Tensor, lengths: Tensor) -> LipReading:
-        """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> LipReading."""
-        readings = [member._answer(clips, lengths) for member in (self, *self.others)]
-        logits, frames, attention = (torch.stack(parts).mean(0) for parts in zip(*readings, strict=True))
-        return LipReading(logits / self.config.temperature, frames / self.config.temperature, attention)
+    def forward(self, clips: Tensor, lengths: Tensor) -> LipreaderOutput:
+        """(B, T, H, W) grey values from `normalise`, (B,) frames of each clip -> the mean over networks and views."""
+        outputs = [network.mean_over_views(clips, lengths) for network in (self, *self.others)]
+        logits, frame_logits, attention = (torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True))
+        temperature = self.config.temperature
+        return LipreaderOutput(logits / temperature, frame_logits / temperature, attention)
 
     def for_inference(self) -> "Lipreader":
         """The same answers, faster: each batch norm becomes part of the convolution before it. Not to be saved."""
-        for member in (self, *self.others):
-            fold_batch_norm(member.encoder.convolutions)
+        for network in (self, *self.others):
+            fold_batch_norm(network.encoder.convolutions)
+        self.inference_only = True
         return self
 
-    def _answer(self, clips: Tensor, lengths: Tensor) -> LipReading:
-        """The mean of what this one network makes of each view."""
-        views = [clips] if self.training else self._views(clips)
-        seen, seen_lengths = torch.cat(views), lengths.repeat(len(views))
-        reading = self.read(self.watch(seen, seen_lengths), seen_lengths)
-        return LipReading(*(part.unflatten(0, (len(views), -1)).mean(0) for part in reading))
+    def mean_over_views(self, clips: Tensor, lengths: Tensor) -> LipreaderOutput:
+        """Of this one network; the views are the clip and, where the config says so, its mirror image."""
+        views = [clips, clips.flip(3)] if self.config.mirrored and not self.training else [clips]
+        all_lengths = lengths.repeat(len(views))
+        output = self.classify(self.encode(torch.cat(views), all_lengths), all_lengths)
+        return LipreaderOutput(*(part.unflatten(0, (len(views), -1)).mean(0) for part in output))
 
-    def _views(self, clips: Tensor) -> list[Tensor]:
-        """The clips, and as they might also have been cut out: no crop is quite like those of the training."""
-        config, views = self.config, [clips]
-        if config.mirrored:
-            views.append(clips.flip(3))
-        if config.moved:
-            views += [clips.roll(pixels, 2) for pixels in (-config.moved, config.moved)]
-        return views
-
-    def watch(self, clips: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, clips: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, H, W) -> (B, T, 2 * hidden_size): what this one network has seen around every frame."""
         return self.drop(self.stack(self.encoder(clips, lengths), lengths).outputs)
 
-    def read(self, outputs: Tensor, lengths: Tensor) -> LipReading:
-        """What it makes of that."""
-        frames = self.classes(outputs)
-        lengths = lengths.to(outputs.device).unsqueeze(1)
-        real = torch.arange(outputs.size(1), device=outputs.device) < lengths
+    def classify(self, states: Tensor, lengths: Tensor) -> LipreaderOutput:
+        """(B, T, 2 * hidden_size) from `encode` -> logits."""
+        frame_logits = self.classes(states)
+        lengths = lengths.to(states.device).unsqueeze(1)
+        real = torch.arange(states.size(1), device=states.device) < lengths
         if self.attention is None:
-            return LipReading(frames, frames, real / lengths)
-        scores = self.attention(outputs).squeeze(2).masked_fill(~real, float("-inf"))
-        weights = scores.softmax(1)
-        return LipReading((weights.unsqueeze(1) @ frames).squeeze(1), frames, weights)
+            return LipreaderOutput(frame_logits, frame_logits, real / lengths)
+        weights = self.attention(states).squeeze(2).masked_fill(~real, float("-inf")).softmax(1)
+        return LipreaderOutput((weights.unsqueeze(1) @ frame_logits).squeeze(1), frame_logits, weights)
 
 
 @torch.no_grad()
-def together(members: Sequence[Lipreader]) -> Lipreader:
-    """One network that answers with the mean of the members', which have the same config but for the depth of their
-    CNNs, and no others yet.
+def ensemble_of(networks: Sequence[Lipreader], **settings: float) -> Lipreader:
+    """One network that answers with the mean of these, which have the same config but for the depth of their CNNs.
 
-    Only the first one goes on to see moved clips, if it does: each view takes as long as one more network.
-
-    Raises ModelError where they differ.
+    settings: of LipreaderConfig, such as `temperature`, that are the ensemble's own. Raises ModelError where the
+    networks differ, or one is an ensemble itself.
     """
-    first, *others = (member.config for member in members)
-    if first.others or any(replace(other, moved=first.moved, depth=first.depth) != first for other in others):
-        raise ModelError("A committee needs single networks of one and the same config.")
-    joined = Lipreader(replace(first, others=len(others), depths=tuple(other.depth for other in others)))
-    prefixes = ["", *(f"others.{number}." for number in range(len(members) - 1))]
-    states = [(prefix, member.state_dict()) for prefix, member in zip(prefixes, members, strict=True)]
+    first, *others = (network.config for network in networks)
+    if first.other_depths or any(replace(other, depth=first.depth) != first for other in others):
+        raise ModelError("An ensemble needs single networks of one and the same config.")
+    joined = Lipreader(replace(first, other_depths=tuple(other.depth for other in others), **settings))
+    prefixes = ["", *(f"others.{number}." for number in range(len(others)))]
+    states = [(prefix, network.state_dict()) for prefix, network in zip(prefixes, networks, strict=True)]
     joined.load_state_dict({prefix + name: tensor for prefix, state in states for name, tensor in state.items()})
     return joined.eval()
 
@@ -211,6 +196,23 @@ def normalise(clips: Tensor, lengths: Tensor) -> Tensor:
     mean = (clips * mask).sum((1, 2, 3), keepdim=True) / count
     variance = ((clips - mean).square() * mask).sum((1, 2, 3), keepdim=True) / count
     return (clips - mean) / (variance.sqrt() + 4.0)  # 4: an even grey clip stays near 0 instead of becoming noise
+
+
+@torch.inference_mode()
+def outputs_of(model: Lipreader, clips: Sequence[np.ndarray], batch_size: int = 16) -> list[LipreaderOutput]:
+    """(T, H, W) uint8 each -> what the network makes of it, without a batch dimension and without padding.
+
+    On the CPU, in float32, without gradients.
+    """
+    found, device = [], next(model.parameters()).device
+    for start in range(0, len(clips), batch_size):
+        batch, lengths = pad_clips([torch.from_numpy(clip) for clip in clips[start : start + batch_size]])
+        output = model(normalise(batch, lengths).to(device), lengths)
+        logits, frame_logits, attention = (part.float().cpu() for part in output)
+        for i, n in enumerate(lengths.tolist()):
+            own = logits[i, :n] if model.config.readout == "ctc" else logits[i]
+            found.append(LipreaderOutput(own, frame_logits[i, :n], attention[i, :n]))
+    return found
 
 
 def pad_clips(clips: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,23 +1,21 @@
 """Where the mouth is in a clip, and the crops that the networks read.
 
-MTCNN (Zhang et al. 2016; `facenet-pytorch`, weights in the wheel) finds the face and five points of it, both corners of
-the mouth among them, on every third frame. The points of the frames between are interpolated and then smoothed over
-time: a crop that trembles looks like speech.
+MTCNN (core.fast.facenet) finds the face and five points of it, both corners of the mouth among them, on every third
+frame. The points of the frames between are interpolated and then smoothed over time: a crop that trembles looks like
+speech.
 
     wide    the lower face around the mouth, steady: for sentences (LipNet cuts much the same)
     tight   the lips alone, from corner to corner: for words, as MIRACL-VC1 was cut
 """
 
-import threading
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from core.errors import InputError
+from core.fast.facenet import face_detector
 from core.input.video import Video
 
 EVERY = 3  # frames from one search to the next
@@ -33,25 +31,7 @@ class Face:
     """The face of each frame."""
 
     points: np.ndarray  # (T, 5, 2) x, y in pixels: both eyes, nose, both corners of the mouth
-    boxes: np.ndarray  # (T, 4) left, top, right, bottom
     notes: tuple[str, ...] = ()
-
-
-@lru_cache(1)
-def _detector() -> Any:
-    from core.fast.torchvision_import import import_torchvision
-
-    import_torchvision()
-    from facenet_pytorch import MTCNN
-    from facenet_pytorch.models.utils import detect_face
-
-    # torchvision's compiled operators may not fit the installed torch (see core.fast.torchvision_import). facenet-pytorch
-    # has the same non-maximum suppression in NumPy, which finds the same faces everywhere.
-    detect_face.batched_nms = partial(detect_face.batched_nms_numpy, method="Union")
-    return MTCNN(keep_all=True, device="cpu", min_face_size=36, thresholds=[0.6, 0.7, 0.7]).eval()
-
-
-_lock = threading.Lock()  # facenet-pytorch keeps nothing on the module, but loads lazily
 
 
 def find_face(video: Video, every: int = EVERY) -> Face:
@@ -84,15 +64,14 @@ def find_face(video: Video, every: int = EVERY) -> Face:
         notes.append(
             f"The face was found in {len(seen)} of {len(looked)} searched frames; between them it was guessed."
         )
-    return Face(smooth[:, 2:], smooth[:, :2].reshape(-1, 4), tuple(notes))
+    return Face(smooth[:, 2:], tuple(notes))
 
 
 def _detect(pictures: list[np.ndarray]) -> list[np.ndarray]:
     """Faces (N, 7, 2) of each picture: two corners of the box and five points, surest first."""
-    with _lock, torch.inference_mode():
-        detector = _detector()
     found = []
     with torch.inference_mode():
+        detector = face_detector()
         for start in range(0, len(pictures), 16):
             boxes, sure, points = detector.detect(np.stack(pictures[start : start + 16]), landmarks=True)
             for b, s, p in zip(boxes, sure, points, strict=True):
@@ -147,7 +126,7 @@ _TIGHT = 1.15  # width of a tight crop, in distances from corner to corner
 
 
 def crop_boxes(face: Face, kind: str, height: int, width: int) -> np.ndarray:
-    """(T, 3): centre x, centre y and width, in pixels, of what is cut out; its shape is height : width."""
+    """(T, 4): left, top, right and bottom, in pixels, of what is cut out; its shape is height : width."""
     corners = face.points[:, (LEFT_CORNER, RIGHT_CORNER)]
     centre = corners.mean(1)
     if kind == "tight":
@@ -156,21 +135,23 @@ def crop_boxes(face: Face, kind: str, height: int, width: int) -> np.ndarray:
         eyes = face.points[:, (LEFT_EYE, RIGHT_EYE)].mean(1)
         across = np.full(len(centre), np.median(np.linalg.norm(centre - eyes, axis=1)) * 2 * _WIDE)
         centre = centre + [0, 0.06] * across[:, None]  # a little lower: the chin says more than the nose
-    return np.concatenate([centre, np.maximum(across, 8.0)[:, None]], 1)
+    across = np.maximum(across, 8.0)
+    half = np.stack([across / 2, across * height / width / 2], 1)
+    return np.concatenate([centre - half, centre + half], 1)
 
 
-def crop_mouth(video: Video, face: Face, kind: str, height: int, width: int) -> np.ndarray:
-    """(T, height, width) uint8, grey; beyond the edge of the picture its last pixels go on."""
-    boxes = crop_boxes(face, kind, height, width)
-    crops = []
-    for frame, (x, y, across) in zip(video.frames, boxes, strict=True):
-        half, tall = across / 2, across * height / width / 2
-        box = (x - half, y - tall, x + half, y + tall)
-        crops.append(_cut(frame, box, (width, height)))
-    return np.stack(crops)
+def crop_mouth(video: Video, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(T, height, width) uint8, grey: the boxes (T, 4) of the frames; beyond the edge the last pixels go on."""
+    return np.stack([_cut(frame, box, (width, height)) for frame, box in zip(video.frames, boxes, strict=True)])
 
 
-def _cut(frame: np.ndarray, box: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
+def shrink(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(T, H, W, 3) -> (T, height, width) uint8, grey: whole pictures that show nothing but a mouth."""
+    pictures = (Image.fromarray(frame).convert("L") for frame in frames)
+    return np.stack([np.asarray(each.resize((width, height), Image.Resampling.BOX)) for each in pictures])
+
+
+def _cut(frame: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     left, top = (int(np.floor(v)) - 1 for v in box[:2])
     right, bottom = (int(np.ceil(v)) + 2 for v in box[2:])
     rows = np.clip(np.arange(top, bottom), 0, frame.shape[0] - 1)

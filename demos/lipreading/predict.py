@@ -5,10 +5,8 @@ clip -> frames at the network's rate -> face -> mouth crops -> network -> words,
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,12 +14,13 @@ import torch
 from torch import Tensor
 
 from core.checkpoint import checkpoint_folder
-from core.decoding.ctc import SlotGrammar, align, prefix_beam_search
+from core.decoding.ctc import CTCHypothesis, SlotGrammar, align, prefix_beam_search
 from core.errors import InputError, check_number
 from core.input.video import Video, load_video
-from demos.lipreading.data import crop_drawn, grid_slots
-from demos.lipreading.model import Lipreader, LipReading, normalise
-from demos.lipreading.mouth import Face, crop_boxes, crop_mouth, find_face
+from core.serving.shared import load_once
+from demos.lipreading.data import grid_slots
+from demos.lipreading.model import Lipreader, LipreaderConfig, LipreaderOutput, normalise, outputs_of
+from demos.lipreading.mouth import Face, crop_boxes, crop_mouth, find_face, shrink
 
 MODELS = ("words", "grid", "animated")
 _WORD_SECONDS = 2.0  # the longest clip of MIRACL-VC1 has 27 frames, 1.8 seconds
@@ -59,14 +58,6 @@ class SpokenWord:
 
 
 @dataclass(frozen=True)
-class Hypothesis:
-    """One reading of the clip."""
-
-    text: str
-    logprob: float
-
-
-@dataclass(frozen=True)
 class Crops:
     """What the network gets to see, and where it comes from."""
 
@@ -84,7 +75,7 @@ class LipreadingResult:
 
     text: str
     logprob: float
-    hypotheses: tuple[Hypothesis, ...]
+    hypotheses: tuple[CTCHypothesis, ...]  # best first; of words and phrases each is one token
     words: tuple[SpokenWord, ...]
     frames: tuple[dict[str, Any], ...]  # time, box and likeliest word of every frame
     notes: tuple[str, ...]
@@ -101,7 +92,7 @@ class LipreadingResult:
         return {
             "text": self.text,
             "logprob": self.logprob,
-            "hypotheses": [vars(h).copy() for h in self.hypotheses],
+            "hypotheses": [{"text": h.text, "logprob": h.logprob} for h in self.hypotheses],
             "words": [vars(w).copy() for w in self.words],
             "frames": list(self.frames),
             "notes": list(self.notes),
@@ -110,25 +101,31 @@ class LipreadingResult:
         }
 
 
-class LipreadingPredictor:
-    """The three lipreaders; each is loaded when first asked for."""
+@load_once
+def _load(folder_or_hub_id: str | Path) -> Lipreader:
+    return Lipreader.from_pretrained(folder_or_hub_id).for_inference()
 
-    def __init__(self, folder: str | Path | None = None):
-        self.folder = Path(folder) if folder else checkpoint_folder("lipreading")
-        self._models: dict[str, Lipreader] = {}
-        self._lock = Lock()
+
+class LipreadingPredictor:
+    """The three lipreaders; each is loaded when first asked for, and shared."""
+
+    def __init__(self, folder_or_hub_id: str | Path | None = None):
+        self.source = folder_or_hub_id or checkpoint_folder("lipreading")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path | None = None) -> "LipreadingPredictor":
-        """`folder` holds words/, grid/ and animated/ (default: the repository's own)."""
-        return cls(folder)
+    def from_pretrained(cls, folder_or_hub_id: str | Path | None = None) -> "LipreadingPredictor":
+        """A folder with words/, grid/ and animated/ (default: the repository's own), or the Hugging Face id of one
+        network, which then answers for whichever model is asked for."""
+        return cls(folder_or_hub_id)
+
+    def checkpoint(self, name: str) -> str | Path:
+        """Folder or Hub id of one of MODELS."""
+        is_hub_id = isinstance(self.source, str) and not Path(self.source).is_dir()
+        return self.source if is_hub_id else Path(self.source) / name
 
     def model(self, name: str) -> Lipreader:
         """One of MODELS. Raises ModelError when its checkpoint is missing or damaged."""
-        with self._lock:
-            if name not in self._models:
-                self._models[name] = Lipreader.from_pretrained(self.folder / name).for_inference()
-            return self._models[name]
+        return _load(self.checkpoint(name))
 
     def __call__(
         self, video: str | Path | bytes | BinaryIO | Video, options: LipreadingOptions | None = None
@@ -138,9 +135,8 @@ class LipreadingPredictor:
         start = time.perf_counter()
         model = self.model(options.model)
         clip = video if isinstance(video, Video) else load_video(video)
-        crops = crop(clip, model)
-        reading = read(model, crops.mouths)
-        return _answer(model, reading, crops, options, start)
+        crops = crop(clip, model.config)
+        return _result(model.config, outputs_of(model, [crops.mouths])[0], crops, options, start)
 
     def saliency(self, result: LipreadingResult) -> np.ndarray:
         """(T, H, W) 0..1: how much each pixel mattered, by gradient times input (Shrikumar et al. 2017)."""
@@ -148,34 +144,30 @@ class LipreadingPredictor:
         lengths = torch.tensor([len(result.crops.mouths)])
         clip = normalise(torch.from_numpy(result.crops.mouths)[None], lengths).requires_grad_()
         with torch.enable_grad():
-            reading = model(clip, lengths)
+            output = model(clip, lengths)
             if model.config.readout == "ctc":
-                best = reading.frames.log_softmax(2).max(2).values.sum()
+                best = output.frame_logits.log_softmax(2).max(2).values.sum()
             else:
-                best = reading.logits.log_softmax(1).max()
+                best = output.logits.log_softmax(1).max()
             (gradient,) = torch.autograd.grad(best, clip)
         heat = _blur((gradient * clip).abs()[0])
         return (heat / heat.max().clamp(min=1e-9)).detach().numpy()
 
 
-def crop(video: Video, model: Lipreader) -> Crops:
-    """Find and cut out the mouth as the network's training clips were cut."""
-    config = model.config
+def crop(video: Video, config: LipreaderConfig) -> Crops:
+    """Find and cut out the mouth as the network's training clips were cut. Raises InputError without a face."""
     video = video.at_rate(config.fps)
-    notes = list(video.notes)
     count = len(video.frames)
     if count < 2:
         raise InputError("The clip is too short: lipreading needs a second or more.")
     if config.crop == "whole":
         height, width = video.frames.shape[1:3]
         boxes = np.tile(np.array([0, 0, width, height], float), (count, 1))
-        return Crops(video, None, boxes, crop_drawn(video), notes=tuple(notes))
+        return Crops(video, None, boxes, shrink(video.frames, config.height, config.width), notes=video.notes)
     face = find_face(video)
-    notes += face.notes
-    centres = crop_boxes(face, config.crop, config.height, config.width)
-    half = centres[:, 2:] / 2 * np.array([[1.0, config.height / config.width]])
-    boxes = np.concatenate([centres[:, :2] - half, centres[:, :2] + half], 1)
-    mouths = crop_mouth(video, face, config.crop, config.height, config.width)
+    notes = [*video.notes, *face.notes]
+    boxes = crop_boxes(face, config.crop, config.height, config.width)
+    mouths = crop_mouth(video, boxes, config.height, config.width)
     first = 0
     if config.readout == "clip":
         first, end = moving_part(mouths, round(_WORD_SECONDS * config.fps))
@@ -187,7 +179,7 @@ def crop(video: Video, model: Lipreader) -> Crops:
 
 
 def moving_part(mouths: np.ndarray, longest: int) -> tuple[int, int]:
-    """(T, H, W) -> first frame and the one after the last of the stretch in which the lips move most."""
+    """(T, H, W) -> first frame and the one after the last of the part in which the lips move most."""
     count = len(mouths)
     if count <= longest // 2:
         return 0, count
@@ -196,42 +188,38 @@ def moving_part(mouths: np.ndarray, longest: int) -> tuple[int, int]:
     moves = motion > motion.min() + 0.25 * (motion.max() - motion.min())
     first, end = int(np.argmax(moves)), int(len(moves) - np.argmax(moves[::-1])) + 1
     first, end = max(0, first - 2), min(count, end + 2)
-    if end - first > longest:  # the stretch of that length with the most movement
+    if end - first > longest:  # the part of that length with the most movement
         sums = np.convolve(motion, np.ones(longest - 1), mode="valid")
         first = int(np.argmax(sums))
         end = min(count, first + longest)
     return first, end
 
 
-@torch.inference_mode()
-def read(model: Lipreader, mouths: np.ndarray) -> LipReading:
-    """(T, H, W) uint8 -> the network's LipReading without a batch dimension."""
-    lengths = torch.tensor([len(mouths)])
-    reading = model(normalise(torch.from_numpy(mouths)[None], lengths), lengths)
-    return LipReading(*(part[0].float() for part in reading))
-
-
 # --- from the network's figures to words -------------------------------------------------------------------------
 
 
-def decode(model: Lipreader, reading: LipReading, options: LipreadingOptions) -> list[Hypothesis]:
-    """The likeliest readings, best first."""
-    vocabulary = model.config.vocabulary
-    logprobs = reading.logits.log_softmax(-1)
-    if model.config.readout == "clip":
+def decode(config: LipreaderConfig, logits: Tensor, options: LipreadingOptions) -> list[CTCHypothesis]:
+    """The likeliest readings, best first, from (T, C) logits with the readout "ctc" or (C,) with "clip".
+
+    Raises InputError where the grammar allows none.
+    """
+    vocabulary = config.vocabulary
+    logprobs = logits.log_softmax(-1)
+    if config.readout == "clip":
         best = logprobs.topk(min(options.n_best, len(vocabulary)))
-        return [Hypothesis(vocabulary[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [CTCHypothesis((token,), logprob, vocabulary[token]) for token, logprob in pairs]
     grammar = grid_grammar(vocabulary) if options.grammar else None
-    penalty = insertion_penalty(model, options)
+    penalty = insertion_penalty(config, options)
     found = prefix_beam_search(logprobs, options.beam_size, options.n_best, grammar, penalty)
     if grammar and not found:
         raise InputError("The clip is too short for a command of six words: read it without the grammar.")
-    return [Hypothesis(" ".join(vocabulary[t] for t in h.tokens), h.logprob) for h in found]
+    return [replace(h, text=" ".join(vocabulary[token] for token in h.tokens)) for h in found]
 
 
-def insertion_penalty(model: Lipreader, options: LipreadingOptions) -> float:
+def insertion_penalty(config: LipreaderConfig, options: LipreadingOptions) -> float:
     """What the search takes off for each word: what was asked for, or the network's own."""
-    return model.config.insertion_penalty if options.insertion_penalty is None else options.insertion_penalty
+    return config.insertion_penalty if options.insertion_penalty is None else options.insertion_penalty
 
 
 def grid_grammar(vocabulary: Sequence[str]) -> SlotGrammar:
@@ -239,12 +227,11 @@ def grid_grammar(vocabulary: Sequence[str]) -> SlotGrammar:
     return SlotGrammar([[vocabulary.index(word) for word in slot] for slot in grid_slots()])
 
 
-def _answer(
-    model: Lipreader, reading: LipReading, crops: Crops, options: LipreadingOptions, start: float
+def _result(
+    config: LipreaderConfig, output: LipreaderOutput, crops: Crops, options: LipreadingOptions, start: float
 ) -> LipreadingResult:
-    config = model.config
-    hypotheses = decode(model, reading, options)
-    posteriors = reading.frames.softmax(-1)
+    hypotheses = decode(config, output.logits, options)
+    posteriors = output.frame_logits.softmax(-1)
     best = posteriors.max(-1)
     notes = list(crops.notes)
     if not hypotheses[0].text:
@@ -260,39 +247,27 @@ def _answer(
     )
     return LipreadingResult(
         text=hypotheses[0].text, logprob=hypotheses[0].logprob, hypotheses=tuple(hypotheses),
-        words=tuple(_words(model, reading, hypotheses[0], crops.first)), frames=frames, notes=tuple(notes),
+        words=tuple(_words(config, output, hypotheses[0], crops.first)), frames=frames, notes=tuple(notes),
         seconds=round(time.perf_counter() - start, 3), model=options.model,
-        insertion_penalty=insertion_penalty(model, options), crops=crops,
-        posteriors=posteriors.numpy(), logits=reading.logits.numpy(), vocabulary=config.vocabulary,
+        insertion_penalty=insertion_penalty(config, options), crops=crops,
+        posteriors=posteriors.numpy(), logits=output.logits.numpy(), vocabulary=config.vocabulary,
     )  # fmt: skip
 
 
-def _words(model: Lipreader, reading: LipReading, best: Hypothesis, first: int) -> list[SpokenWord]:
+def _words(config: LipreaderConfig, output: LipreaderOutput, best: CTCHypothesis, first: int) -> list[SpokenWord]:
     """When each word was said: the likeliest division of the frames among the words, by what each frame shows."""
-    config = model.config
+    fps = config.fps
     if config.readout == "clip":
-        return [SpokenWord(best.text, first / config.fps, (first + len(reading.frames)) / config.fps, best.logprob)]
-    tokens = [config.vocabulary.index(word) for word in best.text.split()]
-    spans = align(reading.frames.log_softmax(-1), tokens)
-    return [
-        SpokenWord(config.vocabulary[s.token], s.first / config.fps, (s.last + 1) / config.fps, s.logprob)
-        for s in spans
-    ]
+        return [SpokenWord(best.text, first / fps, (first + len(output.frame_logits)) / fps, best.logprob)]
+    spans = align(output.frame_logits.log_softmax(-1), best.tokens)
+    return [SpokenWord(config.vocabulary[s.token], s.first / fps, (s.last + 1) / fps, s.logprob) for s in spans]
 
 
 def _blur(heat: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(heat[None], 5, 1, 2)[0]
 
 
-_LOADING = Lock()
-
-
+@load_once
 def get_predictor() -> LipreadingPredictor:
     """The repository's lipreaders, shared; each is loaded when first needed."""
-    with _LOADING:
-        return _load_once()
-
-
-@lru_cache(maxsize=1)
-def _load_once() -> LipreadingPredictor:
     return LipreadingPredictor.from_pretrained()

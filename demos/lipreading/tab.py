@@ -1,31 +1,15 @@
 """The lipreading tab: a clip, or a drawn mouth that says what is typed, and what the network reads from the lips."""
 
-import base64
-import io
-import json
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from core.errors import InputError, UnrolledError
 from demos.i18n import both
-from demos.widgets import (
-    INTERNAL,
-    NETWORK,
-    example_list,
-    predict_module,
-    problem,
-    served,
-    table,
-    video_input,
-    word_spans,
-)
-
-if TYPE_CHECKING:
-    from demos.lipreading.animator import Spoken
-    from demos.lipreading.predict import LipreadingResult
+from demos.lipreading.view import clips_html, confusions_html, result_html, time_line_picture
+from demos.widgets import INTERNAL, NETWORK, example_list, predict_module, problem, served, video_input
 
 TITLE = "Lipreading"
 PROMISE = "What a mouth says without its sound, and why “pat” and “bat” look alike."
@@ -79,8 +63,9 @@ def read_clip(video: str | None, model: str, grammar: bool) -> tuple[str, Image.
         return HELLO, None, ""
     try:
         predict = predict_module("lipreading")
-        result = predict.get_predictor()(video, predict.LipreadingOptions(model, grammar=grammar and model != "words"))
-        return result_html(result), time_line_picture(result), confusions_html(result)
+        predictor = predict.get_predictor()
+        result = predictor(video, predict.LipreadingOptions(model, grammar=grammar and model != "words"))
+        return result_html(result), time_line_picture(result, predictor.saliency(result)), confusions_html(result)
     except UnrolledError as error:
         return problem(error), None, ""
 
@@ -92,18 +77,19 @@ def say(first: str, second: str, speaker: int, grammar: bool) -> tuple[str, str,
         from demos.lipreading.animator import speak
 
         predictor = predict.get_predictor()
-        spoken = [speak(text, int(speaker)) for text in (first, second) if text and text.strip()]
-        if not spoken:
+        clips = [speak(text, int(speaker)) for text in (first, second) if text and text.strip()]
+        if not clips:
             raise InputError("Type a sentence for the mouth to say, such as `place blue by f two now`.")
         options = predict.LipreadingOptions("animated", grammar=grammar)
-        results = [predictor(s.video, options) for s in spoken]
+        results = [predictor(clip.video, options) for clip in clips]
     except UnrolledError as error:
         return problem(error), "", None, ""
     html = "".join(
-        f'<p class="time">{both("Said: {words}", words=escape(" ".join(s.words)))}</p>{result_html(r)}'
-        for s, r in zip(spoken, results, strict=True)
+        f'<p class="time">{both("Said: {words}", words=escape(" ".join(clip.words)))}</p>{result_html(result)}'
+        for clip, result in zip(clips, results, strict=True)
     )
-    return clips_html(spoken), html, time_line_picture(results[0]), confusions_html(results[0])
+    picture = time_line_picture(results[0], predictor.saliency(results[0]))
+    return clips_html(clips), html, picture, confusions_html(results[0])
 
 
 @served
@@ -125,118 +111,6 @@ def lipreading(
     predict = predict_module("lipreading")
     options = predict.LipreadingOptions(model, int(beam_size), int(n_best), grammar)
     return predict.get_predictor()(video, options).to_dict()
-
-
-# --- how it looks ------------------------------------------------------------------------------------------------
-
-
-def result_html(result: "LipreadingResult") -> str:
-    """The best reading, the others with their log-probabilities, and notes."""
-    words = [word.text for word in result.words if word.text]
-    logprobs = [word.logprob for word in result.words if word.text]
-    best = word_spans(words, logprobs) if words else both("nothing")
-    rest = "".join(
-        f'<li><span class="text">{escape(h.text) or both("nothing")}</span> '
-        f'<span class="logprob">{h.logprob:.2f}</span></li>'
-        for h in result.hypotheses
-    )
-    notes = "".join(f'<p class="looked">{escape(note)}</p>' for note in result.notes)
-    told = both("log-probability of each reading")
-    if result.insertion_penalty:
-        told = both(
-            "log-probability of each reading; ranked by it less {penalty} for each word",
-            penalty=result.insertion_penalty,
-        )
-    return (
-        f'<p class="answer">{best}</p>{notes}<ol class="readings">{rest}</ol>'
-        f'<div class="below"><p class="legend">{told}</p>'
-        f'<p class="time">{both("{count} frames", count=len(result.frames))}, {result.seconds:.2f} s</p></div>'
-    )
-
-
-def clips_html(spoken: "list[Spoken]") -> str:
-    """The drawn clips, with what is said, heard and seen; where two look the same, that is said."""
-    from demos.lipreading.phonemes import pronounce
-
-    parts = []
-    for clip in spoken:
-        source = f"data:video/mp4;base64,{base64.b64encode(mp4(clip)).decode()}"
-        said = pronounce(" ".join(clip.words))
-        cells = "".join(
-            f'<tr><th scope="row">{escape(p.word)}</th><td><code>{" ".join(p.phonemes)}</code></td>'
-            f"<td>{escape(', '.join(p.visemes))}</td></tr>"
-            for p in said
-        )
-        spelt = both("Said by their spelling: {words}.", words=escape(", ".join(clip.guessed)))
-        guessed = f'<p class="looked">{spelt}</p>' if clip.guessed else ""
-        label = escape(f"A drawn mouth says: {' '.join(clip.words)}", quote=True)
-        parts.append(
-            f'<figure class="drawn"><video src="{source}" controls loop muted autoplay playsinline '
-            f'aria-label="{label}"></video><div class="table" tabindex="0" role="region" aria-label="Sounds">'
-            f"<table><thead><tr><th>{both('said')}</th><th>{both('phonemes')}</th>"
-            f"<th>{both('visemes: what can be seen')}</th></tr></thead><tbody>{cells}</tbody></table></div>"
-            f"{guessed}</figure>"
-        )
-    lesson = ""
-    if len(spoken) == 2:
-        visemes = [[v for p in pronounce(" ".join(clip.words)) for v in p.visemes] for clip in spoken]
-        same = visemes[0] == visemes[1]
-        told = both(
-            "Both are the same to the eye: every sound of the one looks like its partner in the other. No network, and "
-            "no person, can tell them apart by the lips."
-            if same
-            else "They differ to the eye, too."
-        )
-        lesson = f'<p class="looked lesson">{told}</p>'
-    return f'<div class="drawn-pair">{"".join(parts)}</div>{lesson}'
-
-
-def mp4(clip: "Spoken") -> bytes:
-    """A drawn clip as a file that browsers play."""
-    from core.input.video import save_video
-    from demos.lipreading.animator import FPS
-
-    buffer = io.BytesIO()
-    save_video(buffer, clip.video.frames, FPS)
-    return buffer.getvalue()
-
-
-def time_line_picture(result: "LipreadingResult") -> Image.Image:
-    """The figure of demos.lipreading.figures as a picture."""
-    from demos.lipreading.figures import time_line
-
-    saliency = predict_module("lipreading").get_predictor().saliency(result)
-    buffer = io.BytesIO()
-    time_line(result, saliency).savefig(buffer, format="png", dpi=110)
-    return Image.open(buffer).convert("RGB")
-
-
-def confusions_html(result: "LipreadingResult") -> str:
-    """How the words at hand fared in the test set: what they were taken for, and what was taken for them."""
-    from core.checkpoint import checkpoint_folder
-
-    file = checkpoint_folder("lipreading") / result.model / "metrics.json"
-    if not file.exists():
-        return ""
-    entry = next((e for e in json.loads(file.read_text())["evaluations"] if e.get("confusions")), None)
-    if entry is None:
-        return ""
-    counts = entry["confusions"]
-    rows = []
-    for word in dict.fromkeys(w.text for w in result.words if w.text):
-        own = counts.get(word, {})
-        wrong = ", ".join(f"{escape(o) or both('nothing')} ({n})" for o, n in own.items() if o != word)
-        for_it = ", ".join(
-            f"{escape(s) or both('nothing')} ({c[word]})" for s, c in counts.items() if word in c and s != word
-        )
-        rows.append([escape(word), f"{own.get(word, 0)} / {sum(own.values())}", wrong or "-", for_it or "-"])
-    if not rows:
-        return ""
-    caption = both(
-        "These words in the test set ({data}, {clips} clips)", data=escape(entry["data"]), clips=entry["clips"]
-    )
-    header = (both("said"), both("read right"), both("taken for"), both("others taken for it"))
-    return table(header, rows, caption)
 
 
 # --- the page ----------------------------------------------------------------------------------------------------

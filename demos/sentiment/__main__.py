@@ -4,98 +4,79 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from core.errors import InputError
-from core.serving.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
-from core.serving.command_line import Command, given, run_command
-
-FIELDS = ("language", "explain")
-
-
-def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="*", metavar="TEXT_OR_FILE", help="a text, or a file with one text a line")
-    parser.add_argument("--lines", metavar="FILE", help="bulk: one text a line; - = stdin")
-    parser.add_argument("--json", action="store_true", help="one JSON object per text on standard output")
-    parser.add_argument("--jsonl", metavar="FILE", help='bulk: one request like {"text": "Good."} per line; - = stdin')
-    parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
-    parser.add_argument("--batch-size", type=int, default=64, help="texts at a time (default: %(default)s)")
-    parser.add_argument("--language", choices=["auto", "english", "korean"], help="default: auto, by the script")
-    parser.add_argument("--explain", action="store_true", default=None, help="erase-one weights, running judgement")
+from core.serving.bulk import Answer, Request, answers_in_batches, open_lines
+from core.serving.command_line import Command, run_command, train_command
+from core.serving.predict_command import PredictCommand, print_error
 
 
-def _predict(options: argparse.Namespace) -> int:
-    from demos.sentiment.predict import SentimentOptions, SentimentPredictor
+class SentimentCommand(PredictCommand):
+    """Judges texts, or every line of files of texts."""
 
-    if bool(options.inputs) + bool(options.jsonl) + bool(options.lines) != 1:
-        raise InputError("Give texts or files of texts, or a file of requests with --jsonl, or of texts with --lines.")
-    if options.batch_size < 1:
-        raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}.")
-    chosen = given(options, FIELDS)
-    SentimentOptions(**chosen)
-    if options.jsonl:
-        with open_lines(options.jsonl) as lines:
-            requests = read_requests(lines, ["text"], FIELDS, chosen)
-            predictor = SentimentPredictor.from_pretrained(options.checkpoint)
-            return write_answers(answers(predictor, requests, options.batch_size))
-    if options.lines:
-        with open_lines(options.lines) as lines:
-            return _serve(options, _nonblank(lines), chosen)
-    return _serve(options, _texts(options.inputs), chosen)
+    about = "judge texts (may be left out)"
+    example = '{"text": "Good."}'
+    required = ("text",)
+    option_help: ClassVar = {
+        "language": "auto (by the script), english or korean",
+        "explain": "erase-one weights, running judgement",
+    }
+    batch_size = 64
+    unit = "text"
 
+    def options_class(self) -> type:
+        from demos.sentiment.predict import SentimentOptions
 
-def _serve(options: argparse.Namespace, texts: Iterable[str], chosen: dict[str, Any]) -> int:
-    from demos.sentiment.predict import SentimentPredictor
+        return SentimentOptions
 
-    predictor = SentimentPredictor.from_pretrained(options.checkpoint)
-    found = answers(predictor, ({"text": text, **chosen} for text in texts), options.batch_size)
-    if options.json:
-        return write_answers(found)
-    return max((_print(answer) for answer in found), default=0)
+    def load(self, checkpoint: str | None) -> Any:
+        from demos.sentiment.predict import SentimentPredictor
 
+        return SentimentPredictor.from_pretrained(checkpoint)
 
-def _texts(inputs: Iterable[str]) -> Iterator[str]:
-    """Texts as they are, files as the lines in them."""
-    for name in inputs:
-        if len(name) < 256 and "\n" not in name and Path(name).is_file():
-            with open_lines(name) as lines:
-                yield from _nonblank(lines)
-        else:
-            yield name
+    def add_inputs(self, parser: argparse.ArgumentParser) -> None:
+        help_text = "a text, or a file with one text a line; - = stdin"
+        parser.add_argument("inputs", nargs="*", metavar="TEXT_OR_FILE", help=help_text)
 
+    def requests(self, options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+        if not options.inputs:
+            raise InputError("Give texts or files of texts, or a file of requests with --jsonl.")
+        return ({"text": text} for name in options.inputs for text in _texts(name))
 
-def _nonblank(lines: Iterable[str]) -> Iterator[str]:
-    return (line.rstrip("\n") for line in lines if line.strip())
+    def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
+        options_class = self.options_class()
+        return answers_in_batches(
+            requests,
+            lambda request: options_class(**{name: value for name, value in request.items() if name != "text"}),
+            lambda group, options: predictor.stream((request["text"] for request in group), options, batch_size),
+            about=lambda request: {"text": request["text"]},
+        )
 
-
-def answers(predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
-    """Answers in the order of the requests."""
-    from demos.sentiment.predict import SentimentOptions
-
-    return answers_in_batches(
-        requests,
-        lambda request: SentimentOptions(**{name: value for name, value in request.items() if name != "text"}),
-        lambda group, options: predictor.stream((request["text"] for request in group), options, batch_size),
-        about=lambda request: {"text": request["text"]},
-    )
+    def show(self, answer: Answer) -> int:
+        text = " ".join(str(answer.get("text")).split())
+        text = text if len(text) <= 70 else text[:69] + "…"
+        if "error" in answer:
+            return print_error(text, answer)
+        print(f"{answer['label']}  {answer['probability']:.3f}  {text}")
+        if answer["steps"] is not None:
+            for word, after in zip(answer["tokens"], answer["steps"], strict=True):
+                print(f"    {word['weight']:+6.2f}  {after:.3f}  {word['text']}")
+        return 0
 
 
-def _print(answer: Answer) -> int:
-    text = " ".join(str(answer.get("text")).split())
-    text = text if len(text) <= 70 else text[:69] + "…"
-    if "error" in answer:
-        print(f"{text}: {answer['error']}", file=sys.stderr)
-        return 1
-    print(f"{answer['label']}  {answer['probability']:.3f}  {text}")
-    if answer["steps"] is not None:
-        for word, after in zip(answer["tokens"], answer["steps"], strict=True):
-            print(f"    {word['weight']:+6.2f}  {after:.3f}  {word['text']}")
-    return 0
+def _texts(name: str) -> Iterator[str]:
+    """A text as it is, a file as the lines in it."""
+    if name == "-" or (len(name) < 256 and "\n" not in name and Path(name).is_file()):
+        with open_lines(name) as lines:
+            yield from (line.rstrip("\n") for line in lines if line.strip())
+    else:
+        yield name
 
 
 COMMANDS = {
-    "predict": Command("judge texts (may be left out)", _add_predict_arguments, _predict),
-    "train": Command("train the network", module="demos.sentiment.train"),
+    "predict": SentimentCommand().command(),
+    "train": train_command("sentiment", "demos.sentiment.train"),
     "evaluate": Command("measure the network as published", module="demos.sentiment.evaluate"),
 }
 

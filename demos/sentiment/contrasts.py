@@ -53,16 +53,27 @@ def contrasts(corpus: Corpus, split: str, count: int, seed: int = 1) -> list[Exa
     None where the corpus has too little to make them from.
     """
     rng = random.Random(f"{split} {seed}")
-    words = tuple(
+    negative, positive = by_polarity(adjectives(corpus))
+    words = [
         [word for number, word in enumerate(side) if (number % HELD_OUT > 0) == (split == "train")]
-        for side in by_polarity(adjectives(corpus))
-    )
+        for side in (negative, positive)
+    ]
     clauses = by_polarity([e for e in getattr(corpus, split) if len(e.text.split()) <= LONGEST])
     if not (all(words) and all(clauses)):
         return []
-    kinds = ((_plain, _PLAIN, words), (_negated, _NEGATED, words), (_contrasted, _CONTRASTED, words),
-             (_contrasted, _CLAUSES, clauses))  # fmt: skip
-    return [maker(rng, templates, sides, rng.randrange(2)) for maker, templates, sides in islice(cycle(kinds), count)]
+    kinds = cycle((("plain", _PLAIN, words), ("negated", _NEGATED, words), ("contrasted", _CONTRASTED, words),
+                   ("contrasted", _CLAUSES, clauses)))  # fmt: skip
+    return [_make(rng, *kind) for kind in islice(kinds, count)]
+
+
+def _make(rng: random.Random, kind: str, templates: Sequence[str], sides: Sides) -> Example:
+    """A text of one kind, filled with two examples: {a} and {b} of its templates."""
+    side = rng.randrange(2)
+    a, b = rng.choice(sides[1 - side if kind == "contrasted" else side]), rng.choice(sides[side])
+    classes = {"plain": a.classes, "negated": ((3,), (1,))[side], "contrasted": ((0, 1), (3, 4))[side]}[kind]
+    template, subject = rng.choice(templates), rng.choice(_SUBJECTS)
+    text = template.format(s=subject, a=a.text.rstrip(" .!?"), b=b.text.rstrip(" .!?"))
+    return Example(text + rng.choice(("", ".", ".", "!")), classes)
 
 
 def by_polarity(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
@@ -81,27 +92,3 @@ def adjectives(corpus: Corpus) -> list[Example]:
         used.update(word for cue, word, after in following if cue in _CUES and after in (",", ".", "and", "but"))
     rated = {p.text.lower(): Example(p.text.lower(), p.classes) for p in corpus.phrases if p.text.isalpha()}
     return [rated[word] for word in sorted(rated) if used[word] and word not in _NO_ADJECTIVES]
-
-
-def _plain(rng: random.Random, templates: Sequence[str], sides: Sides, side: int) -> Example:
-    a, b = rng.choice(sides[side]), rng.choice(sides[side])
-    return Example(_fill(rng, templates, a, b), a.classes)
-
-
-def _negated(rng: random.Random, templates: Sequence[str], sides: Sides, side: int) -> Example:
-    a, b = rng.choice(sides[side]), rng.choice(sides[side])
-    return Example(_fill(rng, templates, a, b), (1,) if side else (3,))
-
-
-def _contrasted(rng: random.Random, templates: Sequence[str], sides: Sides, side: int) -> Example:
-    a, b = rng.choice(sides[1 - side]), rng.choice(sides[side])
-    return Example(_fill(rng, templates, a, b), (3, 4) if side else (0, 1))
-
-
-def _fill(rng: random.Random, templates: Sequence[str], a: Example, b: Example) -> str:
-    text = rng.choice(templates).format(s=rng.choice(_SUBJECTS), a=_clause(a.text), b=_clause(b.text))
-    return text + rng.choice(("", ".", ".", "!"))
-
-
-def _clause(text: str) -> str:
-    return text.rstrip(" .!?")

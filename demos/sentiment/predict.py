@@ -2,28 +2,26 @@
 
 import bisect
 import re
-import threading
 import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import CONFIG, checkpoint_folder, load_tokenizer
 from core.errors import InputError, ModelError
 from core.input.text import clean_text
 from core.input.tokenizers import BOS, EOS
-from demos.sentiment.data import batches_by_length, cut, padded, plain
-from demos.sentiment.evaluate import positive_probability
-from demos.sentiment.model import SentimentClassifier
+from core.serving.shared import load_once
+from core.training.batches import batches_by_length
+from demos.sentiment.data import cut_middle, padded, strip_html
+from demos.sentiment.model import SentimentClassifier, log_odds_direction, positive_probability
 
 LANGUAGES = ("english", "korean")
 MAX_TEXT = 50_000  # characters
@@ -79,12 +77,12 @@ class Network(NamedTuple):
     tokenizer: PreTrainedTokenizerFast
 
 
-class Text(NamedTuple):
+class EncodedText(NamedTuple):
     """A text ready for a network."""
 
     words: list[str]
     ids: list[int]  # of its tokens, from <bos> to <eos>
-    owners: list[int]  # the word that each token belongs to; -1 for <bos> and <eos>
+    word_of: list[int]  # the number of the word that each token belongs to; -1 for <bos> and <eos>
 
 
 class SentimentPredictor:
@@ -125,14 +123,12 @@ class SentimentPredictor:
         options, texts = options or SentimentOptions(), iter(texts)
         while some := list(islice(texts, 16 * batch_size)):
             start = time.perf_counter()
-            cleaned = [_clean(text, options.language, self.networks) for text in some]
-            results: list[Any] = list(cleaned)
+            results: list[Any] = [_clean(text, options.language, self.networks) for text in some]
             for language, network in self.networks.items():
-                rows = [n for n, c in enumerate(cleaned) if not isinstance(c, InputError) and c[0] == language]
-                if rows:
-                    judged = self._judge(network, [cleaned[row][1] for row in rows], options.explain, batch_size)
-                    for row, result in zip(rows, judged, strict=True):
-                        results[row] = result
+                rows = [n for n, c in enumerate(results) if isinstance(c, tuple) and c[0] == language]
+                judged = self._judge(network, [results[row][1] for row in rows], options.explain, batch_size)
+                for row, fields in zip(rows, judged, strict=True):
+                    results[row] = fields
             seconds = round((time.perf_counter() - start) / len(some), 5)
             for result in results:
                 yield result if isinstance(result, InputError) else SentimentResult(**result, seconds=seconds)
@@ -140,17 +136,17 @@ class SentimentPredictor:
     @torch.inference_mode()
     def _judge(self, network: Network, texts: Sequence[str], explain: bool, batch_size: int) -> list[dict[str, Any]]:
         """The fields of each text's result, but for the seconds."""
-        model = network.model
-        read = read_texts(network.tokenizer, texts, model.config.max_tokens)
-        results: list[dict[str, Any]] = [{}] * len(read)
-        for rows in batches_by_length([len(text.ids) for text in read], batch_size, 16384):
-            reading = model(**padded([read[row].ids for row in rows]))
-            probabilities = (reading.logits / model.config.temperature).softmax(1)
-            shares = model.shares(reading, log_odds_direction(probabilities)) / model.config.temperature
-            for row, p, share in zip(rows, probabilities.tolist(), shares.tolist(), strict=True):
-                results[row] = _fields(model, read[row], p, share)
+        model, temperature = network.model, network.model.config.temperature
+        encoded = encode_texts(network.tokenizer, texts, model.config.max_tokens)
+        results: list[dict[str, Any]] = [{}] * len(encoded)
+        for rows in batches_by_length([len(text.ids) for text in encoded], batch_size, 16384):
+            output = model(**padded([encoded[row].ids for row in rows]))
+            probabilities = (output.logits / temperature).softmax(1)
+            parts = model.contributions(output, log_odds_direction(probabilities)) / temperature
+            for row, p, part in zip(rows, probabilities.tolist(), parts.tolist(), strict=True):
+                results[row] = _fields(model, encoded[row], p, part)
         if explain:
-            for text, result in zip(read, results, strict=True):
+            for text, result in zip(encoded, results, strict=True):
                 result["tokens"], result["steps"] = _explain(model, text, result["classes"]["positive"])
         return results
 
@@ -158,17 +154,18 @@ class SentimentPredictor:
 # --- text --------------------------------------------------------------------------------------------------------
 
 
-def read_texts(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], longest: int) -> list[Text]:
+def encode_texts(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], longest: int) -> list[EncodedText]:
     """Words, tokens and whose word each token is. Of a text with too many tokens the middle is left out."""
-    found = tokenizer(
-        list(texts), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-    )  # fmt: skip
-    read = []
+    if not texts:
+        return []
+    found = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+    encoded = []
     for text, ids, offsets in zip(texts, found["input_ids"], found["offset_mapping"], strict=True):
         ends = [match.end() for match in re.finditer(r"\S+", text)]
-        owners = [bisect.bisect_left(ends, end) for _, end in offsets]  # a token may begin with the space before
-        read.append(Text(text.split(), cut([BOS, *ids, EOS], longest), cut([-1, *owners, -1], longest)))
-    return read
+        word_of = [bisect.bisect_left(ends, end) for _, end in offsets]  # a token may begin with the space before
+        ids, word_of = [BOS, *ids, EOS], [-1, *word_of, -1]
+        encoded.append(EncodedText(text.split(), cut_middle(ids, longest), cut_middle(word_of, longest)))
+    return encoded
 
 
 def detect_language(text: str) -> str:
@@ -193,7 +190,7 @@ def detect_language(text: str) -> str:
 def _clean(text: Any, language: str, networks: Mapping[str, Network]) -> tuple[str, str] | InputError:
     """(language, text as the network reads it), or what is wrong with it."""
     try:
-        words = plain(clean_text(text, MAX_TEXT))
+        words = strip_html(clean_text(text, MAX_TEXT))
         if not words:
             raise InputError("The text has nothing but HTML tags in it: write a sentence in English or Korean.")
         detected = detect_language(words)
@@ -208,23 +205,15 @@ def _clean(text: Any, language: str, networks: Mapping[str, Network]) -> tuple[s
 # --- judgement ---------------------------------------------------------------------------------------------------
 
 
-def log_odds_direction(probabilities: Tensor) -> Tensor:
-    """(B, C) -> (B, C): how the log-odds of "positive" change with each logit, the neutral one left out."""
-    half = probabilities.size(1) // 2
-    worse, better = probabilities[:, :half], probabilities[:, -half:]
-    direction = torch.zeros_like(probabilities)
-    direction[:, :half] = -worse / worse.sum(1, keepdim=True)
-    direction[:, -half:] = better / better.sum(1, keepdim=True)
-    return direction
-
-
-def _fields(model: SentimentClassifier, text: Text, probabilities: list[float], shares: list[float]) -> dict[str, Any]:
+def _fields(
+    model: SentimentClassifier, text: EncodedText, probabilities: list[float], contributions: list[float]
+) -> dict[str, Any]:
     names = model.config.class_names
     positive = positive_probability(torch.tensor(probabilities)).item()
     weights = [0.0] * len(text.words)
-    for owner, share in zip(text.owners, shares[: len(text.owners)], strict=True):
-        if owner >= 0:
-            weights[owner] += share
+    for word, part in zip(text.word_of, contributions, strict=False):  # of which there are more: at padding
+        if word >= 0:
+            weights[word] += part
     return {
         "label": "positive" if positive > 0.5 else "negative",
         "probability": max(positive, 1 - positive),
@@ -236,20 +225,22 @@ def _fields(model: SentimentClassifier, text: Text, probabilities: list[float], 
     }
 
 
-def _explain(model: SentimentClassifier, text: Text, positive: float) -> tuple[tuple[Word, ...], tuple[float, ...]]:
+def _explain(
+    model: SentimentClassifier, text: EncodedText, positive: float
+) -> tuple[tuple[Word, ...], tuple[float, ...]]:
     """Erase-one weights, and the probability of "positive" after each word: all variants in one call.
 
     Words that share a group (in long texts) share its weight; words that were cut out of the middle have none.
     """
-    read = sorted({owner for owner in text.owners if owner >= 0})
+    read = sorted(set(text.word_of) - {-1})
     most = max(8, min(MOST_UNITS, EXPLAINED_TOKENS // (2 * len(text.ids))))
     size = -(-len(read) // most)
     groups = [read[start : start + size] for start in range(0, len(read), size)]
     variants = []
     for group in groups:
-        last = max(place for place, owner in enumerate(text.owners) if owner == group[-1])
+        last = max(place for place, word in enumerate(text.word_of) if word == group[-1])
         inside = set(group)
-        variants.append([i for i, owner in zip(text.ids, text.owners, strict=True) if owner not in inside])
+        variants.append([i for i, word in zip(text.ids, text.word_of, strict=True) if word not in inside])
         variants.append([*text.ids[: last + 1], EOS] if last + 2 < len(text.ids) else text.ids)
     logits = torch.cat([model(**padded(variants[n : n + 64])).logits for n in range(0, len(variants), 64)])
     found = positive_probability((logits / model.config.temperature).softmax(1)).double()
@@ -257,31 +248,15 @@ def _explain(model: SentimentClassifier, text: Text, positive: float) -> tuple[t
     change = (torch.tensor(positive).double().logit(eps=1e-9) - erased.logit(eps=1e-9)).tolist()
     weights, steps, now = [0.0] * len(text.words), [], 0.5
     for group, weight, judged in zip(groups, change, after, strict=True):
-        for owner in group:
-            weights[owner] = weight / len(group)
+        for word in group:
+            weights[word] = weight / len(group)
         steps += [now] * (group[0] - len(steps)) + [judged] * (group[-1] + 1 - group[0])
         now = judged
     steps += [now] * (len(text.words) - len(steps))
     return tuple(map(Word, text.words, weights)), tuple(steps)
 
 
-# --- the repository's networks -----------------------------------------------------------------------------------
-
-
-def checkpoint_of(language: str) -> Path:
-    """Where the repository's network of a language lies."""
-    return checkpoint_folder("sentiment") / language
-
-
-_LOADING = threading.Lock()
-
-
+@load_once
 def get_predictor() -> SentimentPredictor:
     """The repository's networks, loaded when first needed, once, and shared."""
-    with _LOADING:
-        return _load_once()
-
-
-@lru_cache(maxsize=1)
-def _load_once() -> SentimentPredictor:
     return SentimentPredictor.from_pretrained()

@@ -1,17 +1,13 @@
-"""The recipe of the sentiment networks, in stages that continue from one another:
+"""Stages of the sentiment networks' recipes, which continue from one another.
 
-    language   a language model of the reviews, forwards and backwards, without their labels (Dai and Le 2015)
-    classify   the classifier, from the language model's embeddings and recurrent weights, or from a classifier
-    average    the mean of several checkpoints' weights (Wortsman et al. 2022, "model soups")
-    votes      words and phrases that vote beside the classifier (Mesnil et al. 2015)
-
-`python -m demos.sentiment train --help` gives the exact commands behind the shipped checkpoints.
+language: a language model of the reviews, forwards and backwards, without their labels (Dai and Le 2015).
+classify: the classifier, from the language model's embeddings and recurrent weights, or from a classifier.
+finish: the mean of classifiers' weights (Wortsman et al. 2022, "model soups"), n-grams beside it, calibration.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,44 +23,71 @@ from transformers import PreTrainedTokenizerFast
 from core.checkpoint import find_folder, load_tokenizer, verify
 from core.errors import InputError
 from core.input.tokenizers import train_bpe_tokenizer
-from core.serving.command_line import given
-from core.training.loop import Loss, TrainingConfig, average_weights, best_precision, train
+from core.training.loop import Loss, LossFunction, TrainingConfig, average_weights, resolve_precision, train
+from core.training.losses import SampledSoftmax
+from core.training.recipes import StageRun
 from demos.sentiment.contrasts import contrasts
 from demos.sentiment.data import Batches, Corpus, Example, read_corpus, stream_chunks, token_ids
-from demos.sentiment.evaluate import calibrate, dev_scores
-from demos.sentiment.model import ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
-from demos.sentiment.train_votes import with_votes
+from demos.sentiment.evaluate import best_temperature, dev_scores, predict_logits
+from demos.sentiment.model import EncoderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
+from demos.sentiment.ngrams import train_ngrams
 
 CHUNK = 128  # tokens that a language model reads at a time
 NEGATIVES = 1024  # other tokens that the right one is told from
 DEV_CHUNKS = 200
 
+_LANGUAGE_TRAINING = TrainingConfig(epochs=5, warmup_steps=100, patience=99)
+_CLASSIFIER_TRAINING = TrainingConfig(epochs=4, warmup_steps=100, weight_decay=0.01, average=0.998, patience=2)
+
 # --- language model ----------------------------------------------------------------------------------------------
 
 
-class SampledLoss:
-    """Cross-entropy over the right token and some others (sampled softmax, Jean et al. 2015).
+@dataclass(frozen=True)
+class LanguageStage:
+    """A language model of the data's training texts, and the tokenizer that it learns with."""
 
-    The others are drawn once per batch from p ** 0.75, and every logit is corrected by how often its token is drawn, so
-    that the sum over the few estimates the sum over the vocabulary. Where the right token is drawn too, its copies
-    count as right: that adds a constant to the loss, which is left out.
-    """
+    data: tuple[str, ...] = ()  # folders of SST, IMDB or NSMC; all of one language
+    vocab_size: int = 16000  # subwords
+    embed_dim: int = 256
+    hidden_size: int = 448  # of each direction
+    batch_size: int = 64  # chunks
+    training: TrainingConfig = _LANGUAGE_TRAINING
 
-    def __init__(self, frequency: Tensor, count: int = NEGATIVES, precision: str = "no"):
-        self.proposal = frequency**0.75
-        self.log_expected = (self.proposal / self.proposal.sum() * count).log()
-        self.count, self.dtype = count, torch.bfloat16 if precision == "bf16" else torch.float32
+    def run(self, stage: StageRun) -> None:
+        """Raises InputError when there is too little text."""
+        corpora = read_corpora(stage, self.data)
+        set_seed(self.training.seed)
+        tokenizer = new_tokenizer(corpora, self.vocab_size)
+        texts = [e.text for corpus in corpora for e in corpus.train]
+        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
+        chunks = stream_chunks(token_ids(tokenizer, [texts[i] for i in order], 10**6), CHUNK)
+        dev = stream_chunks(token_ids(tokenizer, [e.text for c in corpora for e in c.dev[:300]], 10**6), CHUNK)
+        if not len(dev) or len(chunks) < self.batch_size:
+            least = f"{self.batch_size} x {CHUNK} tokens"
+            raise InputError(f"There are too few texts for a language model: it reads {least} a step.")
+        model = ReviewLanguageModel(
+            # Few epochs see hardly anything twice: little dropout is enough.
+            EncoderConfig(len(tokenizer), self.embed_dim, self.hidden_size,
+                          word_dropout=0.0, input_dropout=0.1, weight_dropout=0.0)
+        )  # fmt: skip
+        frequency = torch.bincount(chunks.flatten(), minlength=len(tokenizer)).float() + 1
+        model.bias.data = (frequency / frequency.sum()).log()  # where a model that knows no context would end up
+        loader = DataLoader(chunks, self.batch_size, shuffle=True, drop_last=True)
+        loss = language_loss(frequency, resolve_precision(self.training.precision))
+        evaluate, keep = partial(perplexity, chunks=dev[:DEV_CHUNKS]), partial(save, tokenizer, stage.best)
+        train(model, loader, loss, self.training, stage.folder, evaluate, keep, resume=stage.resume)
 
-    def __call__(self, model: nn.Module, batch: Tensor, carry: None) -> Loss:
-        vectors, targets = model(batch.long())  # (N, E), (N,)
+
+def language_loss(frequency: Tensor, precision: str) -> LossFunction:
+    """Sampled softmax of a ReviewLanguageModel; frequency (V,): of the tokens in the training texts."""
+    sampled = SampledSoftmax(frequency, NEGATIVES, torch.bfloat16 if precision == "bf16" else torch.float32)
+
+    def loss(model: nn.Module, batch: Tensor, carry: None) -> Loss:
+        vectors, targets = model(batch.long())
         model = getattr(model, "module", model)
-        weight, bias = model.reader.embedding.weight, model.bias - self.log_expected.to(batch.device)
-        others = torch.multinomial(self.proposal, self.count, replacement=True).to(batch.device)
-        # The large product may be in bf16; the gradients of frequent tokens are sums over thousands, and may not.
-        wrong = F.linear(*(t.to(self.dtype) for t in (vectors, F.embedding(others, weight), bias[others])))
-        right = (vectors.float() * F.embedding(targets, weight)).sum(1) + bias[targets]
-        logits = torch.cat([right.to(self.dtype).unsqueeze(1), wrong], 1)  # (N, 1 + K)
-        return Loss(F.cross_entropy(logits, torch.zeros_like(targets)))
+        return Loss(sampled(vectors, targets, model.reader.embedding.weight, model.bias))
+
+    return loss
 
 
 def perplexity(model: ReviewLanguageModel, chunks: Tensor) -> dict[str, float]:
@@ -77,34 +100,55 @@ def perplexity(model: ReviewLanguageModel, chunks: Tensor) -> dict[str, float]:
     return {"logprob": -total / count, "perplexity": math.exp(total / count)}
 
 
-def train_language(
-    corpora: Sequence[Corpus], tokenizer, reader: ReaderConfig, config: TrainingConfig, folder: Path, resume: bool,
-    batch_size: int,
-) -> list[dict]:  # fmt: skip
-    """Stage 1; returns the log. Raises InputError when there is too little text."""
-    texts = [e.text for corpus in corpora for e in corpus.train]
-    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
-    chunks = stream_chunks(token_ids(tokenizer, [texts[i] for i in order], 10**6), CHUNK)
-    dev = stream_chunks(token_ids(tokenizer, [e.text for c in corpora for e in c.dev[:300]], 10**6), CHUNK)
-    if not len(dev) or len(chunks) < batch_size:
-        raise InputError(
-            f"There are too few texts for a language model: it reads {batch_size} x {CHUNK} tokens a step."
-        )
-    model = ReviewLanguageModel(reader)
-    frequency = torch.bincount(chunks.flatten(), minlength=reader.vocab_size).float() + 1
-    model.bias.data = (frequency / frequency.sum()).log()  # where a model that knows no context would end up
-    loader = DataLoader(chunks, batch_size, shuffle=True, drop_last=True)
-    evaluate = partial(perplexity, chunks=dev[:DEV_CHUNKS])
-    loss = SampledLoss(frequency, precision=config.precision)
-    return train(model, loader, loss, config, folder, evaluate, partial(save, tokenizer, folder), resume=resume)
-
-
 # --- classifier --------------------------------------------------------------------------------------------------
 
 
-def set_loss(model: nn.Module, batch: dict[str, Tensor], shift: Tensor | None = None) -> Tensor:
+@dataclass(frozen=True)
+class ClassifyStage:
+    """A classifier of the data's texts, calibrated on their dev sets."""
+
+    data: tuple[str, ...] = ()  # folders of SST, IMDB or NSMC; all of one language
+    start: str = ""  # a language model, or a classifier without n-grams
+    batch_size: int = 128  # texts
+    longest: int = 320  # tokens of a text
+    perturbation: float = 0.3  # size of an AdversarialLoss
+    contrasts: int = 12_000  # texts made from SST in which "not" and "but" decide
+    training: TrainingConfig = _CLASSIFIER_TRAINING
+
+    def run(self, stage: StageRun) -> None:
+        """Raises InputError for a start that does not fit the data."""
+        corpora = read_corpora(stage, self.data)
+        set_seed(self.training.seed)
+        start = _start(stage, self.start)
+        model, tokenizer = continued(start, corpora), load_tokenizer(start)
+        made = [e for c in corpora if c.name == "SST" for e in contrasts(c, "train", self.contrasts)]
+        train_classifier(
+            model, tokenizer, corpora, self.training, stage.folder, stage.resume, self.batch_size, self.longest,
+            self.perturbation, made,
+        )  # fmt: skip
+        calibrate(SentimentClassifier.from_pretrained(stage.best), tokenizer, corpora, stage.best)
+
+
+def train_classifier(
+    model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], config: TrainingConfig, folder: Path,
+    resume: bool, batch_size: int, longest: int = 320, perturbation: float = 0.0, extra: Sequence[Example] = (),
+) -> list[dict]:  # fmt: skip
+    """Train on the corpora and `extra` examples, keep the best in `folder`/best, and return the log.
+
+    Texts are cut to `longest` tokens; `perturbation` is the size of an AdversarialLoss.
+    """
+    examples: list[Example] = [e for c in corpora for e in chain(c.train, c.phrases)] + list(extra)
+    ids = token_ids(tokenizer, [e.text for e in examples], longest)
+    batches = Batches(ids, [e.classes for e in examples], len(model.config.class_names), batch_size, 32 * longest)
+    loader = DataLoader(batches, batch_size=1, shuffle=True, collate_fn=lambda items: items[0])
+    evaluate = partial(dev_scores, tokenizer=tokenizer, corpora=corpora)
+    loss, keep = AdversarialLoss(perturbation), partial(save, tokenizer, folder / "best")
+    return train(model, loader, loss, config, folder, evaluate, keep, resume=resume)
+
+
+def set_loss(model: nn.Module, batch: dict[str, Tensor], perturbation: Tensor | None = None) -> Tensor:
     """-log of the probability that the class is one of those that the text may belong to, a mean over the texts."""
-    logits = model(batch["tokens"], batch["lengths"], shift).logits.float()
+    logits = model(batch["tokens"], batch["lengths"], perturbation).logits.float()
     allowed = logits.log_softmax(1).masked_fill(~batch["targets"], float("-inf"))
     return -allowed.logsumexp(1).mean()
 
@@ -124,180 +168,121 @@ class AdversarialLoss:
         weight = getattr(model, "module", model).reader.embedding.weight
         shift = weight.new_zeros(*batch["tokens"].shape, weight.size(1)).requires_grad_()
         distance = self.size * weight.detach().norm(dim=1).mean()
-        return Loss(set_loss(model, batch, shift), again=lambda: set_loss(model, batch, distance * uphill(shift)))
+
+        def adversarial() -> Tensor:  # the gradient of `shift` is there by now
+            direction = F.normalize(shift.grad.flatten(1), dim=1, eps=1e-20).view_as(shift)
+            return set_loss(model, batch, distance * direction)
+
+        return Loss(set_loss(model, batch, shift), again=adversarial)
 
 
-def uphill(shift: Tensor) -> Tensor:
-    """The direction of the gradient of `shift` (B, T, E), of length 1 for each text."""
-    return F.normalize(shift.grad.flatten(1), dim=1, eps=1e-20).view_as(shift)
+def new_classifier(encoder: EncoderConfig, corpora: Sequence[Corpus]) -> SentimentClassifier:
+    """An untrained classifier for the classes of the corpora, all of one language."""
+    return SentimentClassifier(SentimentConfig(encoder, corpora[0].language, corpora[0].class_names))
 
 
-def train_classifier(
-    model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], config: TrainingConfig, folder: Path,
-    resume: bool, batch_size: int, longest: int = 320, limit: int | None = None, adversary: float = 0.0,
-    extra: Sequence[Example] = (),
-) -> list[dict]:  # fmt: skip
-    """Stage 2; returns the log. Texts are cut to `longest` tokens; `limit` keeps the first examples only; `adversary`
-    is the size of an AdversarialLoss; `extra` examples join those of the corpora."""
-    examples: list[Example] = [e for c in corpora for e in chain(c.train[:limit], c.phrases[:limit])] + list(extra)
-    ids = token_ids(tokenizer, [e.text for e in examples], longest)
-    batches = Batches(ids, [e.classes for e in examples], len(model.config.class_names), batch_size, 32 * longest)
-    loader = DataLoader(batches, batch_size=1, shuffle=True, collate_fn=lambda items: items[0])
-    evaluate = partial(dev_scores, tokenizer=tokenizer, corpora=corpora)
-    loss, keep = AdversarialLoss(adversary), partial(save, tokenizer, folder)
-    return train(model, loader, loss, config, folder, evaluate, keep, resume=resume)
-
-
-def new_classifier(reader: ReaderConfig, language: str, corpora: Sequence[Corpus]) -> SentimentClassifier:
-    """An untrained classifier for the classes of the corpora, which must be the same."""
-    return SentimentClassifier(SentimentConfig(reader, language, class_names(corpora)))
-
-
-def class_names(corpora: Sequence[Corpus]) -> tuple[str, ...]:
-    """The classes of the corpora. Raises InputError where they differ."""
-    names = {corpus.class_names for corpus in corpora}
-    if len(names) != 1:
-        raise InputError("These data sets do not have the same classes: train English and Korean apart.")
-    return names.pop()
-
-
-def new_tokenizer(corpora: Sequence[Corpus], language: str, vocab_size: int, units: str) -> PreTrainedTokenizerFast:
-    """Byte-pair encoding of the training texts. units: "letters" or, for Korean, "jamo" that syllables are made of."""
-    texts = (e.text for corpus in corpora for e in corpus.train)
-    form = normalizers.NFKD() if units == "jamo" else normalizers.NFKC()
-    parts = [form, normalizers.Lowercase()]
-    return train_bpe_tokenizer(texts, vocab_size, normalizers.Sequence(parts), contractions=language == "english")
-
-
-def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> None:
-    """A checkpoint in `folder`/best, ready to ship or to continue from."""
-    model.save_pretrained(folder / "best")
-    tokenizer.save_pretrained(folder / "best")
-
-
-# --- command line ------------------------------------------------------------------------------------------------
-
-_RECIPE = r"""
-the shipped checkpoints:
-  python -m demos.sentiment train language --data sst imdb --epochs 5 --hidden-size 448 \
-      --out runs/english-language
-  python -m demos.sentiment train classify --data sst imdb --start runs/english-language/best --epochs 4 \
-      --longest 400 --out runs/english
-  python -m demos.sentiment train classify --data sst imdb --start runs/english/best --epochs 3 \
-      --learning-rate 6e-4 --longest 512 --adversary 0.4 --seed 7 --out runs/english2
-  python -m demos.sentiment train classify --data sst imdb --start runs/english/best --epochs 2 \
-      --learning-rate 6e-4 --longest 400 --adversary 0.6 --seed 11 --out runs/english3
-      # and again with --seed 13 --out runs/english4
-  python -m demos.sentiment train votes --data sst imdb --start runs/english2/second runs/english3/best \
-      runs/english4/best --out runs/english-votes                    # second: see the model card
-  python -m demos.sentiment train language --data nsmc --language korean --vocab-size 12000 --epochs 6 \
-      --hidden-size 448 --out runs/korean-language
-  python -m demos.sentiment train classify --data nsmc --language korean --start runs/korean-language/best \
-      --epochs 4 --adversary 0.5 --seed 2 --out runs/korean
-  python -m demos.sentiment train votes --data nsmc --start runs/korean/best --out runs/korean-votes
-"""
-
-_STAGES = {  # defaults of each stage
-    "language": TrainingConfig(epochs=2, learning_rate=1e-3, warmup_steps=100, patience=99),
-    "classify": TrainingConfig(epochs=4, learning_rate=1e-3, weight_decay=0.01, average=0.998, patience=2),
-}
-
-_FINISHING = ("average", "votes")  # stages that start from classifiers
-
-_DROPOUT = {  # a language model of a few epochs sees hardly anything twice; the classifier does
-    "language": {"word_dropout": 0.0, "input_dropout": 0.1, "weight_dropout": 0.0},
-    "classify": {"word_dropout": 0.1, "input_dropout": 0.3, "weight_dropout": 0.3},
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `train`."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _RECIPE
-    parser.add_argument("stage", choices=[*_STAGES, *_FINISHING])
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of SST, IMDB or NSMC")
-    parser.add_argument("--language", choices=["english", "korean"], default="english")
-    parser.add_argument("--start", type=Path, nargs="+",
-                        help="language model or classifier to start from; average, votes: classifiers")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="folder for the log, the curve and the best checkpoint")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in --out")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--batch-size", type=int, help="default: 64 chunks, 128 texts")
-    parser.add_argument("--vocab-size", type=int, default=16000, help="subwords (default: %(default)s)")
-    parser.add_argument("--units", choices=["letters", "jamo"], help="what subwords are made of (Korean: jamo)")
-    parser.add_argument("--embed-dim", type=int, default=256)
-    parser.add_argument("--hidden-size", type=int, default=320, help="of each direction")
-    parser.add_argument("--longest", type=int, default=320, help="tokens of a text to classify (default: %(default)s)")
-    parser.add_argument("--adversary", type=float, default=0.3,
-                        help="classify: how far texts are moved to make them hard (default: %(default)s)")  # fmt: skip
-    help_text = "classify: texts made from SST in which `not` and `but` decide (default: %(default)s)"
-    parser.add_argument("--contrasts", type=int, default=12_000, help=help_text)
-    parser.add_argument("--votes", type=int, default=2**20, help="votes: entries of the table (default: %(default)s)")
-    parser.add_argument("--penalty", type=float, default=5.0, help="votes: on their weights (default: %(default)s)")
-    parser.add_argument("--precision", choices=["auto", "no", "bf16"], default="auto")
-    parser.add_argument("--seed", type=int, default=1)
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run one stage."""
-    corpora = [read_corpus(root) for root in options.data]
-    set_seed(options.seed)
-    if options.stage in _FINISHING:
-        if not options.start:
-            raise InputError(f"The stage `{options.stage}` needs checkpoints: name them with --start.")
-        tokenizer = load_tokenizer(options.start[0])
-        model = average_weights([SentimentClassifier.from_pretrained(folder) for folder in options.start])
-        if options.stage == "votes":
-            model = with_votes(model, tokenizer, corpora, options.votes, options.penalty)
-        finish(model, tokenizer, corpora, options.out)
-        return
-    chosen = given(options, ("epochs", "learning_rate"))
-    precision = best_precision() if options.precision == "auto" else options.precision
-    config = replace(_STAGES[options.stage], seed=options.seed, precision=precision, **chosen)
-    if options.stage == "language" and options.start:
-        raise InputError("The stage `language` starts from nothing: leave --start out.")
-    if options.start:
-        model, tokenizer = continued(options.start[0], options.language, corpora), load_tokenizer(options.start[0])
-    else:
-        units = options.units or ("jamo" if options.language == "korean" else "letters")
-        tokenizer = new_tokenizer(corpora, options.language, options.vocab_size, units)
-        reader = ReaderConfig(len(tokenizer), options.embed_dim, options.hidden_size, **_DROPOUT[options.stage])
-        if options.stage == "language":
-            size = options.batch_size or 64
-            train_language(corpora, tokenizer, reader, config, options.out, options.resume, size)
-            return
-        model = new_classifier(reader, options.language, corpora)
-    extra = [e for c in corpora if c.name == "SST" for e in contrasts(c, "train", options.contrasts)]
-    train_classifier(
-        model, tokenizer, corpora, config, options.out, options.resume, options.batch_size or 128, options.longest,
-        adversary=options.adversary, extra=extra,
-    )  # fmt: skip
-    finish(SentimentClassifier.from_pretrained(options.out / "best"), tokenizer, corpora, options.out)
-
-
-def continued(folder: Path, language: str, corpora: Sequence[Corpus]) -> SentimentClassifier:
+def continued(folder: Path | str, corpora: Sequence[Corpus]) -> SentimentClassifier:
     """The classifier in `folder`, or a new one that starts from the language model there.
 
-    Raises InputError for a classifier of other classes, or with votes, which belong to its own weights.
+    Raises InputError for a classifier of other classes, or with n-grams, which belong to its own weights.
     """
     if verify(find_folder(folder))["model_class"] == ReviewLanguageModel.__name__:
         start = ReviewLanguageModel.from_pretrained(folder)
-        model = new_classifier(replace(start.config, **_DROPOUT["classify"]), language, corpora)
+        dropout = {"word_dropout": 0.1, "input_dropout": 0.3, "weight_dropout": 0.3}
+        model = new_classifier(replace(start.config, **dropout), corpora)
         model.reader.load_state_dict(start.reader.state_dict())
         return model
     model = SentimentClassifier.from_pretrained(folder)
     if model.votes is not None:
-        raise InputError(f"{folder} has votes: start from the classifier that they were learnt beside.")
-    if model.config.class_names != class_names(corpora):
+        raise InputError(f"{folder} has n-grams: start from the classifier that they were learnt beside.")
+    if model.config.class_names != corpora[0].class_names:
         raise InputError("The classifier to start from knows other classes than these data sets have.")
     model.config = replace(model.config, temperature=1.0)
     return model
 
 
-def finish(model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], out: Path) -> None:
-    """Calibrate on the dev sets, save, and print the dev loss and figures."""
-    temperature, loss = calibrate(model, tokenizer, corpora)
+# --- finish ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FinishStage:
+    """The mean of classifiers of one origin, with n-grams that add to its logits, calibrated on the dev sets."""
+
+    data: tuple[str, ...] = ()  # what the classifiers learnt from
+    start: tuple[str, ...] = ()  # classifiers
+    ngrams: int = 2**20  # entries of the table of n-grams; 0: none
+
+    def run(self, stage: StageRun) -> None:
+        """Raises InputError without a classifier to start from."""
+        corpora = read_corpora(stage, self.data)
+        folders = [_start(stage, start) for start in self.start or ("",)]
+        model, tokenizer = SentimentClassifier.from_pretrained(folders[0]), load_tokenizer(folders[0])
+        model = average_weights([model, *map(SentimentClassifier.from_pretrained, folders[1:])])
+        if self.ngrams:
+            table = train_ngrams(tokenizer, corpora, model.config.max_tokens, self.ngrams)
+            model = with_ngrams(model, table, tokenizer, corpora)
+        calibrate(model, tokenizer, corpora, stage.best)
+
+
+def with_ngrams(model: SentimentClassifier, table: Tensor, tokenizer, corpora: Sequence[Corpus]) -> SentimentClassifier:
+    """The same classifier with a table of n-grams, times the factor from 0 to 2 with the least loss on the dev sets."""
+    both = SentimentClassifier(replace(model.config, votes=len(table))).eval()
+    both.load_state_dict(model.state_dict() | {"votes.weight": table})
+    texts = [[e.text for e in corpus.dev] for corpus in corpora]
+    alone = [predict_logits(model, tokenizer, each) for each in texts]
+    added = [predict_logits(both, tokenizer, each) - logits for each, logits in zip(texts, alone, strict=True)]
+
+    def loss(factor: float) -> float:
+        logits = [base + factor * ngrams for base, ngrams in zip(alone, added, strict=True)]
+        return best_temperature(logits, corpora)[1]
+
+    factor = min((step / 20 for step in range(41)), key=loss)
+    print(f"n-grams count {factor:g} of what they learnt to")
+    both.votes.weight.data *= factor
+    return both
+
+
+def calibrate(model: SentimentClassifier, tokenizer, corpora: Sequence[Corpus], folder: Path) -> None:
+    """Choose the temperature on the dev sets, save into `folder`, and print the dev loss and figures."""
+    logits = [predict_logits(model, tokenizer, [e.text for e in corpus.dev]) for corpus in corpora]
+    temperature, loss = best_temperature(logits, corpora)
     print(f"dev loss {loss:.4f} at temperature {temperature}")
     model.config = replace(model.config, temperature=temperature)
-    save(tokenizer, out, model)
-    print(dev_scores(model, tokenizer, corpora, calibration=True))
+    save(tokenizer, folder, model)
+    print(dev_scores(model, tokenizer, corpora))
+
+
+# --- what the stages share ---------------------------------------------------------------------------------------
+
+
+def read_corpora(stage: StageRun, names: Sequence[str]) -> list[Corpus]:
+    """The data sets of a stage. Raises InputError for none, and where their languages or classes differ."""
+    corpora = [read_corpus(root) for root in stage.datasets(names)]
+    if not corpora:
+        raise InputError("This stage needs data: name folders of SST, IMDB or NSMC.")
+    if len({(corpus.language, corpus.class_names) for corpus in corpora}) > 1:
+        raise InputError("These data sets do not have the same classes: train English and Korean apart.")
+    return corpora
+
+
+def _start(stage: StageRun, start: str) -> Path | str:
+    if not start:
+        raise InputError("This stage continues from a checkpoint: name an earlier stage or a folder as its start.")
+    return stage.checkpoint(start)
+
+
+def new_tokenizer(corpora: Sequence[Corpus], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Byte-pair encoding of the training texts; of Korean over jamo, the letters that syllables are made of."""
+    korean = corpora[0].language == "korean"
+    form = [normalizers.NFKD() if korean else normalizers.NFKC(), normalizers.Lowercase()]
+    texts = (e.text for corpus in corpora for e in corpus.train)
+    return train_bpe_tokenizer(texts, vocab_size, normalizers.Sequence(form), contractions=not korean)
+
+
+def save(tokenizer: PreTrainedTokenizerFast, folder: Path, model: nn.Module) -> None:
+    """A checkpoint in `folder`, ready to ship or to continue from."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+STAGES = {"language": LanguageStage, "classify": ClassifyStage, "finish": FinishStage}

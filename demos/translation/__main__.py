@@ -1,60 +1,86 @@
-"""Command line: python -m demos.translation [predict] TEXT_OR_FILE ... --from en --to de, train, evaluate, captions."""
+"""Command line: python -m demos.translation [predict] TEXT_OR_FILE ... --from en --to de, train, evaluate."""
 
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from core.errors import InputError
-from core.serving.bulk import Answer, Request, answers_in_batches, open_lines, read_requests, write_answers
-from core.serving.command_line import Command, run_command
+from core.serving.bulk import Answer, Request, answers_in_batches, open_lines
+from core.serving.command_line import Command, run_command, train_command
+from core.serving.predict_command import PredictCommand
 
-FIELDS = ("text", "source", "target")
-OPTIONS = ("beam_size", "length_penalty", "channel_weight", "backward_weight")
 _FILES = (".txt", ".en", ".de", ".fr", ".cs", ".tsv", ".csv", ".md")  # endings that no sentence has
 
 
-def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
-    help_text = "a text, or a file with one a line; - or nothing: standard input. One translation a line, in order"
-    parser.add_argument("inputs", nargs="*", metavar="TEXT_OR_FILE", help=help_text)
-    parser.add_argument("--from", dest="source", metavar="LANGUAGE", help="en, de, fr or cs")
-    parser.add_argument("--to", dest="target", metavar="LANGUAGE", help="en, de, fr or cs; one of the two must be en")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line of text on standard output")
-    help_text = 'bulk: one request like {"text": "Hi!", "source": "en", "target": "fr"} per line; - = stdin'
-    parser.add_argument("--jsonl", metavar="FILE", help=help_text)
-    parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
-    parser.add_argument("--batch-size", type=int, default=512, help="lines at a time (default: %(default)s)")
-    parser.add_argument("--beam-size", type=int, help="default: 5")
-    parser.add_argument("--length-penalty", type=float, help="0 ranks by log-probability, 1 by the mean per token")
-    parser.add_argument("--channel-weight", type=float, help="of translating back, when ranking; 0 leaves it out")
-    parser.add_argument("--backward-weight", type=float, help="of reading from right to left; 0 leaves it out")
+class Translate(PredictCommand):
+    """`predict`: one translation a line, in order."""
 
+    about = "translate sentences (may be left out)"
+    example = '{"text": "Hi!", "source": "en", "target": "fr"}'
+    required = ("text", "source", "target")
+    option_help: ClassVar[dict[str, str]] = {
+        "beam_size": "hypotheses that the search keeps and returns",
+        "length_penalty": "0 ranks by log-probability, 1 by the mean per token",
+        "rerank": "rank by translating back and by reading from right to left, too",
+    }
+    batch_size = 512
+    unit = "line"
 
-def _predict(options: argparse.Namespace) -> int:
-    from demos.translation.predict import TranslationOptions, TranslationPredictor
+    def options_class(self) -> type:
+        from demos.translation.predict import TranslationOptions
 
-    if options.inputs and options.jsonl:
-        raise InputError("Give texts or files to translate, or a file of requests with --jsonl, not both.")
-    if options.batch_size < 1:
-        raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}.")
-    given = {name: getattr(options, name) for name in (*OPTIONS, "source", "target")}
-    given = {name: value for name, value in given.items() if value is not None}
-    TranslationOptions(**{name: given[name] for name in OPTIONS if name in given})  # said before anything is loaded
-    if options.jsonl:
-        required = [name for name in FIELDS if name not in given]
-        with open_lines(options.jsonl) as lines:
-            optional = [name for name in (*FIELDS, *OPTIONS) if name not in required]
-            requests = read_requests(lines, required, optional, given)
-            predictor = TranslationPredictor.from_pretrained(options.checkpoint)
-            return write_answers(_answers(predictor, requests, options.batch_size))
-    if not {"source", "target"} <= given.keys():
-        raise InputError("Name both languages, for example --from en --to de.")
-    predictor = TranslationPredictor.from_pretrained(options.checkpoint)
-    predictor.check_pair(options.source, options.target)
-    requests = ({"text": line, **given} for line in _lines(options.inputs or ["-"]))
-    answers = _answers(predictor, requests, options.batch_size)
-    return write_answers(answers) if options.json else max(map(_print, answers), default=0)
+        return TranslationOptions
+
+    def load(self, checkpoint: str | None) -> Any:
+        from demos.translation.predict import TranslationPredictor
+
+        return TranslationPredictor.from_pretrained(checkpoint)
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The languages besides."""
+        super().add_arguments(parser)
+        parser.add_argument("--from", dest="source", metavar="LANGUAGE", help="en, de, fr or cs")
+        parser.add_argument("--to", dest="target", metavar="LANGUAGE", help="the same; one of the two must be en")
+
+    def add_inputs(self, parser: argparse.ArgumentParser) -> None:
+        help_text = "a text, or a file with one a line; - or nothing: standard input. One translation a line, in order"
+        parser.add_argument("inputs", nargs="*", metavar="TEXT_OR_FILE", help=help_text)
+
+    def requests(self, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+        if not (options.source and options.target):
+            raise InputError("Name both languages, for example --from en --to de.")
+        languages = {"source": options.source, "target": options.target}
+        return ({"text": line, **languages} for line in _lines(options.inputs or ["-"]))
+
+    def served(self, options: argparse.Namespace, requests: Iterable[Request]) -> Iterator[Answer]:
+        predictor = self.load(options.checkpoint)
+        if options.source and options.target:
+            predictor.check_pair(options.source, options.target)  # once for all lines
+        return self.answers(predictor, requests, options.batch_size)
+
+    def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
+        options_class = self.options_class()
+        return answers_in_batches(
+            requests,
+            lambda request: options_class(**{n: request[n] for n in self.option_help if n in request}),
+            lambda group, options: predictor.stream(
+                (tuple(request[name] for name in self.required) for request in group), options, batch_size
+            ),
+            about=lambda request: {"source_text": request["text"]},
+        )
+
+    def show(self, answer: Answer) -> int:
+        """A translation on one line, so that both files stay aligned; a blank line stays blank."""
+        if isinstance(answer, dict) and "error" not in answer:
+            print(" ".join(answer["text"].splitlines()))
+            return 0
+        print()
+        if isinstance(answer, dict) and not str(answer["source_text"]).strip():
+            return 0
+        print(answer["error"] if isinstance(answer, dict) else answer, file=sys.stderr)
+        return 1
 
 
 def _lines(inputs: Iterable[str]) -> Iterator[str]:
@@ -67,35 +93,10 @@ def _lines(inputs: Iterable[str]) -> Iterator[str]:
             yield from (line.rstrip("\n") for line in lines)
 
 
-def _answers(predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
-    """Answers in the order of the requests."""
-    from demos.translation.predict import TranslationOptions
-
-    return answers_in_batches(
-        requests,
-        lambda request: TranslationOptions(**{name: request[name] for name in OPTIONS if name in request}),
-        lambda group, options: predictor.stream((tuple(r[f] for f in FIELDS) for r in group), options, batch_size),
-        about=lambda request: {"source_text": request["text"]},
-    )
-
-
-def _print(answer: Answer) -> int:
-    """The translation of one line on one line, so that both files stay aligned; a blank line stays blank."""
-    if isinstance(answer, dict) and "text" in answer and "error" not in answer:
-        print(" ".join(answer["text"].splitlines()))
-        return 0
-    print()
-    if isinstance(answer, dict) and isinstance(answer.get("source_text"), str) and not answer["source_text"].strip():
-        return 0
-    print(answer["error"] if isinstance(answer, dict) else answer, file=sys.stderr)
-    return 1
-
-
 COMMANDS = {
-    "predict": Command("translate sentences (may be left out)", _add_predict_arguments, _predict),
-    "train": Command("train the network", module="demos.translation.train"),
+    "predict": Translate().command(),
+    "train": train_command("translation", "demos.translation.train"),
     "evaluate": Command("measure the network as published", module="demos.translation.evaluate"),
-    "captions": Command("translate Flickr8k's captions, to train on", module="demos.translation.captions"),
 }
 
 

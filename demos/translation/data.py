@@ -20,10 +20,12 @@ from transformers import PreTrainedTokenizerFast
 
 from core.errors import InputError
 from core.input.tokenizers import EOS, encode, pad
+from core.training.batches import batches_by_length
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "cs": "Czech"}
 PAIRS = (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"), ("en", "cs"), ("cs", "en"))
 COPY = "\ue000"  # stands for a word that is to be copied; a private-use character, so nobody's text has it
+SOURCE_TAGS = 2  # tokens before a source's text: its language, and the one to write
 TAGS = tuple(f"<from-{code}>" for code in LANGUAGES) + tuple(f"<to-{code}>" for code in LANGUAGES)
 
 MULTI30K_SPLITS = {
@@ -31,7 +33,7 @@ MULTI30K_SPLITS = {
     "dev": "val",
     "test2016": "test_2016_flickr",
     "test2017": "test_2017_flickr",
-    "captions": "captions",  # not Multi30k's own: demos.translation.captions writes them
+    "captions": "captions",  # not Multi30k's own: a stage of the recipe writes them
 }
 TATOEBA_TEST, TATOEBA_DEV = 2000, 1000  # English sentences
 
@@ -166,7 +168,6 @@ def _read(file: Path) -> str:
 class Noise:
     """Regularisation of the text itself; probabilities."""
 
-    bpe_dropout: float = 0.05  # of each merge in a source (Provilkov et al. 2020): other cuts of the same word
     copied: float = 0.15  # of each name, number or foreign word that both sides share: COPY stands for it
     lower: float = 0.06  # of each source: all in lower case, as people type
     bare: float = 0.06  # of each source: without its final punctuation
@@ -262,24 +263,15 @@ class Rounds(Dataset):
                 text = text.rstrip(" .!?") or text
             texts.append(text)
             translations.append(translation)
-        bpe = self.tokenizer.backend_tokenizer.model
-        bpe.dropout = noise.bpe_dropout or None
         sources = encode_sources(self.tokenizer, texts, [(p.source, p.target) for p in pairs])
-        bpe.dropout = None
         targets = encode(self.tokenizer, translations)
-        short = (max(len(s), len(t)) <= self.max_tokens for s, t in zip(sources, targets, strict=True))
-        return [e for e, fits in zip(zip(sources, targets, strict=True), short, strict=True) if fits]
+        examples = list(zip(sources, targets, strict=True))
+        return [example for example in examples if max(map(len, example)) <= self.max_tokens]
 
     def _batches(self, examples: list, chance: random.Random) -> list[list]:
         """Neighbours in length, `batch_tokens` target (or source) tokens a batch, in random order."""
-        examples.sort(key=lambda example: (len(example[0]), len(example[1]) + chance.uniform(0, 3)))
-        batches, batch, longest = [], [], 0
-        for example in examples:
-            longest = max(longest, *map(len, example))
-            if batch and longest * (len(batch) + 1) > self.batch_tokens:
-                batches.append(batch)
-                batch, longest = [], max(map(len, example))
-            batch.append(example)
-        batches += [batch] if batch else []
+        chance.shuffle(examples)  # those of equal lengths meet others each time
+        lengths = [(len(source), len(target)) for source, target in examples]
+        batches = [[examples[n] for n in batch] for batch in batches_by_length(lengths, None, self.batch_tokens)]
         chance.shuffle(batches)
         return batches

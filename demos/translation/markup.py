@@ -4,16 +4,15 @@ A target word stands in every element that most of its attention lay in, so that
 word order puts it, and the tags of the result are always nested.
 """
 
-import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
 from itertools import accumulate, takewhile
 
 import numpy as np
 
 from demos.translation.alignment import Alignment
-
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s<>/]*)[^<>]*>")
 
 
 @dataclass(frozen=True)
@@ -26,25 +25,68 @@ class Element:
     end: int
 
 
+@dataclass(frozen=True)
+class _Tag:
+    start: int  # place of its first character in the text
+    end: int  # and of the character after it
+    name: str  # lower case
+    closes: bool
+
+
+class _Tags(HTMLParser):
+    """The tags of one line. Comments, entities and what no tag is stay text."""
+
+    CDATA_CONTENT_ELEMENTS = ()  # what a <script> holds is text like any other
+
+    def __init__(self, line: str):
+        super().__init__()
+        self.line, self.found = line, []
+        try:
+            self.feed(line)  # not close(): it would read an unfinished tag at the end again and again
+        except AssertionError:  # "<![" and nothing that Python's parser knows: the rest is text
+            return
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self._keep(len(self.get_starttag_text()), tag, closes=False)
+
+    def handle_endtag(self, tag: str) -> None:
+        start = self.getpos()[1]
+        if self.line.startswith("</", start):  # for "<br/>" it is called, too
+            self._keep(self.line.index(">", start) + 1 - start, tag, closes=True)
+
+    def _keep(self, length: int, name: str, closes: bool) -> None:
+        start = self.getpos()[1]
+        self.found.append(_Tag(start, start + length, name, closes))
+
+
 def take_out(text: str) -> tuple[str, tuple[Element, ...]]:
-    """The text without its tags, and the tags, the outer before the inner."""
-    plain, end, open_, elements = "", 0, [], []
-    for match in _TAG.finditer(text):
-        before = text[end : match.start()]
-        plain += before
-        end = match.end()
-        if plain[-1:].isalnum() and text[end : end + 1].isalnum():
-            plain += " "  # "one<br>two" is no word
-        place, (tag, closes, name) = _count(plain), match.group(0, 1, 2)
-        partner = next((n for n in reversed(range(len(open_))) if closes and open_[n][0] == name), None)
-        if partner is None:
-            elements.append(Element(tag, "", place, place))
-            open_ += [] if closes else [(name, len(elements) - 1)]
+    """The text without its tags, on one line, and the tags, the outer before the inner. In linear time."""
+    text = " ".join(text.split())
+    parts, last, count, end = [], "", 0, 0  # last: character so far; count: of them all, without spaces
+    elements: list[Element] = []
+    open_: list[tuple[str, int]] = []  # names, and the places of their elements in the list
+    names: Counter[str] = Counter()  # of those
+    for tag in _Tags(text).found if "<" in text else ():
+        before = text[end : tag.start]
+        parts.append(before)
+        last = before[-1:] or last
+        count += len(before) - before.count(" ")
+        end = tag.end
+        if last.isalnum() and text[end : end + 1].isalnum():
+            parts.append(last := " ")  # "one<br>two" is no word
+        whole = text[tag.start : end]
+        if tag.closes and names[tag.name]:
+            name = None
+            while name != tag.name:  # what was opened since then and never closed stays alone
+                name, number = open_.pop()
+                names[name] -= 1
+            elements[number] = replace(elements[number], closing=whole, end=count)
         else:
-            number = open_[partner][1]
-            elements[number] = Element(elements[number].opening, tag, elements[number].start, place)
-            open_ = open_[:partner]
-    return " ".join((plain + text[end:]).split()), tuple(elements)
+            if not tag.closes:
+                open_.append((tag.name, len(elements)))
+                names[tag.name] += 1
+            elements.append(Element(whole, "", count, count))
+    return " ".join("".join([*parts, text[end:]]).split()), tuple(elements)
 
 
 def put_back(text: str, elements: Sequence[Element], alignment: Alignment) -> str:
@@ -58,6 +100,7 @@ def put_back(text: str, elements: Sequence[Element], alignment: Alignment) -> st
         places.append((at, min(at + len(word), len(text))))
         at = places[-1][1]
     around = [e for e in elements if e.start < e.end and places]
+    alone = [e for e in elements if not (e.start < e.end and places)]
     stacks = _enclosed(around, alignment, ends)
     inserts: list[tuple[int, str]] = []
     before: list[Element] = []
@@ -66,9 +109,7 @@ def put_back(text: str, elements: Sequence[Element], alignment: Alignment) -> st
         inserts += [(at, e.closing) for e in reversed(before[shared:])]
         inserts += [(place[0], e.opening) for e in stack[shared:]]
         before, at = stack, place[1]
-    for e in elements:
-        if e not in around:
-            inserts.append((_lone_place(e, alignment, ends, places, len(text)), e.opening + e.closing))
+    inserts += [(_lone_place(e, alignment, ends, places, len(text)), e.opening + e.closing) for e in alone]
     parts, done = [], 0
     for at, tag in sorted(inserts, key=lambda insert: insert[0]):
         parts += [text[done:at], tag]
@@ -94,7 +135,3 @@ def _lone_place(e: Element, alignment: Alignment, ends: list[int], places: list[
     if following is None or not places:
         return length
     return places[int(alignment.weights[:, following].argmax())][0] if e.start else 0
-
-
-def _count(text: str) -> int:
-    return sum(not c.isspace() for c in text)

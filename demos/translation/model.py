@@ -3,15 +3,12 @@
 One network for all directions. The first two tokens of a source are tags that name its language and the language to
 write (Johnson et al. 2017), and all languages share one vocabulary, whose embedding also is the decoder's, in and out.
 
-A second, smaller decoder may write some languages from the last word to the first. It searches for nothing: it has its
-say about what the first one found (demos.translation.reranking).
+A second, smaller decoder may write some languages from the last word to the first. It searches for nothing: it scores
+what the first one found (demos.translation.reranking).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from core.checkpoint import Checkpoint
@@ -21,6 +18,8 @@ from core.networks.attention import Memory
 from core.networks.decoder import DecoderConfig, LSTMDecoder
 from core.networks.recurrent import RecurrentStack
 
+COPIES_DECIDE = 1e6  # weight of a score that comes before all others
+
 
 @dataclass(frozen=True)
 class TranslatorConfig:
@@ -28,14 +27,13 @@ class TranslatorConfig:
 
     vocab_size: int
     pairs: tuple[tuple[str, str], ...] = ()  # the (source, target) languages that it was trained for
-    words: tuple[tuple[str, str], ...] = ()  # (language, the tokens to write it with, a hexadecimal bit set)
-    known: tuple[tuple[str, str], ...] = ()  # (language, words to translate though they look like names or foreign)
     encoder_size: int = 256  # per direction
     encoder_layers: int = 2
     dropout: float = 0.3
     decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(vocab_size=0))
     backward: tuple[str, ...] = ()  # languages that a second decoder writes from right to left
     backward_size: int = 448  # of that one's single layer
+    rerank: tuple[tuple[str, float], ...] = (("copies", COPIES_DECIDE),)  # (name, weight) of each score
 
 
 class Translator(nn.Module, Checkpoint):
@@ -63,14 +61,12 @@ class Translator(nn.Module, Checkpoint):
             self.backward.embedding = self.decoder.embedding
 
     def for_inference(self) -> "Translator":
-        """This network made fast, in place: in the number format that is fast here.
+        """This network in the number format that is fast here, in place. It can neither be trained nor saved then.
 
         A step of a search reads every weight for a handful of beams, so half the bytes take almost half the time.
-        Translations are hardly worse: see the model card. The network can neither be trained nor saved after that.
         """
-        self.to(inference_dtype()).eval()
-        self.decoder.pack()
-        return self
+        self.inference_only = True
+        return self.to(inference_dtype()).eval()
 
     def memory(self, source: Tensor, decoder: LSTMDecoder | None = None) -> Memory:
         """(B, S) source tokens with their tags, padded at the end -> Memory of S places, for one of the decoders."""
@@ -79,34 +75,11 @@ class Translator(nn.Module, Checkpoint):
         mask = None if real.all() else real
         return (decoder or self.decoder).project_memory(self.dropout(self.normalise(outputs)), mask)
 
-    def writer(self, language: str, backward: bool = False) -> "Writer":
-        """A decoder as it is now, with the tokens of one language only.
-
-        What a network has seen little of in one language it may else put in another that it knows better.
-        """
-        decoder, bits = self.backward if backward else self.decoder, dict(self.config.words).get(language)
-        if bits is None:
-            return Writer(decoder, list(range(self.config.vocab_size)))
-        tokens = [token for token in range(self.config.vocab_size) if int(bits, 16) >> token & 1]
-        return Writer(decoder.restrict(torch.tensor(tokens)), tokens)
-
     def forward(self, source: Tensor, target: Tensor, backward: bool = False) -> Tensor:
         """Teacher forcing: (B, S) source tokens, (B, T) target tokens from <bos>, in the order in which the decoder
         writes them -> logits (B, T, V)"""
         decoder = self.backward if backward else self.decoder
         return decoder(target, self.memory(source, decoder)).logits
-
-
-class Writer(NamedTuple):
-    """A decoder that writes one language, and what its token numbers are in the whole vocabulary."""
-
-    decoder: LSTMDecoder
-    tokens: list[int]
-
-
-def bit_set(tokens: Iterable[int]) -> str:
-    """Tokens as TranslatorConfig.words keeps them."""
-    return f"{sum(1 << token for token in set(tokens)):x}"
 
 
 def with_config(model: Translator, **changes: object) -> Translator:

@@ -1,108 +1,163 @@
-"""Two more opinions on what the search found.
+"""The named scores of a translation that the search found, for core.decoding.rerank.
 
-The channel: the translation from which the source can best be told again comes first. Beam search alone favours what is
-easy to say, also where that leaves something of the source out. The same network translates the other way too, so a
-hypothesis is judged as well by how likely the source is as *its* translation (Li and Jurafsky 2016, "mutual
+copies: minus the number of words to be copied that are missing, or too many. Its weight lets it decide alone.
+
+channel: how likely the source is as a translation of the hypothesis back, by the same network. Beam search alone
+favours what is easy to say, also where that leaves something of the source out (Li and Jurafsky 2016, "mutual
 information"; Yee et al. 2019, "noisy channel").
 
-Backwards: a decoder that writes from the last word to the first has other words behind it when it comes to a word, so
-it errs elsewhere. What both find likely is more often right (Liu et al. 2016, "agreement on target-bidirectional
+backward: how likely the hypothesis is to a decoder that writes from the last word to the first. That one has other
+words behind it when it comes to a word, so it errs elsewhere (Liu et al. 2016, "agreement on target-bidirectional
 neural machine translation").
+
+The latter two are log-probabilities, divided by length ** length_penalty as the search's own score is: the length of
+the source the one, of the hypothesis the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from core.decoding.search import Hypothesis
-from core.input.tokenizers import BOS, EOS, PAD, UNK, pad
-from demos.translation.model import Translator, Writer
+from core.decoding.hypothesis import Hypothesis
+from core.decoding.score import token_logprobs
+from core.decoding.stream import StepDecoder, with_words
+from core.input.tokenizers import BOS, EOS, UNK, pad
+from core.networks.attention import Memory
+from core.networks.decoder import LSTMDecoder
+from core.training.batches import batches_by_length
+from demos.translation.data import COPY, SOURCE_TAGS
+from demos.translation.languages import Languages, tokens_of
+from demos.translation.model import Translator
 
 
-class Choice(NamedTuple):
+class LanguageDecoder(NamedTuple):
+    """A decoder that writes one language only."""
+
+    decoder: StepDecoder | LSTMDecoder
+    tokens: tuple[int, ...]  # the numbers of its tokens in the whole vocabulary
+
+    @classmethod
+    def of(cls, decoder: LSTMDecoder, tokens: Sequence[int], fast: bool = True) -> "LanguageDecoder":
+        """A decoder as it is now, with some of its tokens; none named: all. fast: for single steps."""
+        words = torch.tensor(tokens) if tokens else None
+        if words is not None and not fast:
+            decoder = with_words(decoder, words)
+        smaller = StepDecoder(decoder, words) if fast else decoder
+        return cls(smaller, tuple(tokens) or tuple(range(decoder.config.vocab_size)))
+
+    def memory(self, model: Translator, sources: Iterable[Sequence[int]]) -> Memory:
+        """What this decoder reads of sources with their tags and <eos>."""
+        return model.memory(pad(list(sources)), self.decoder)
+
+
+class Candidates(NamedTuple):
     """What was found for a sentence."""
 
     source: list[int]  # tags, tokens, <eos>
     languages: tuple[str, str]  # source and target
+    copies: int  # words to be copied
     hypotheses: list[Hypothesis]
 
 
-class Reranker:
-    """Asks a translator itself, both ways; writers: its decoders by language."""
+class SequencePair(NamedTuple):
+    """A sentence to read, and another whose log-probability is asked for."""
 
-    def __init__(self, model: Translator, tokenizer: PreTrainedTokenizerFast, writers: Mapping[str, Writer]):
-        self.model, self.writers = model, writers
-        self.backward_writers = {language: model.writer(language, backward=True) for language in model.config.backward}
+    read: list[int]  # tags, tokens, <eos>
+    written: list[int]  # <bos>, tokens, <eos>
+
+
+Flat = Sequence[tuple[Candidates, Hypothesis]]  # each hypothesis with the sentence that it translates
+
+
+class Reranker:
+    """Scores by a translator itself; decoders: its forward ones by language."""
+
+    def __init__(
+        self,
+        model: Translator,
+        tokenizer: PreTrainedTokenizerFast,
+        languages: Languages,
+        decoders: Mapping[str, LanguageDecoder],
+    ):
+        self.model, self.decoders = model, decoders
+        self.backward_decoders = {
+            language: LanguageDecoder.of(model.backward, tokens_of(languages, language), fast=False)
+            for language in model.config.backward
+        }
+        self.copy = tokenizer.convert_tokens_to_ids(COPY)
         self.tags = {
             (source, target): tokenizer.convert_tokens_to_ids([f"<from-{source}>", f"<to-{target}>"])
             for source, target in model.config.pairs
         }
+        self.scores = {"copies": self._copies, "channel": self._channel, "backward": self._backward}
 
-    def channel(self, choices: Mapping[int, Choice]) -> dict[int, list[float]]:
-        """The source's log-probability as a translation of each hypothesis, where the network knows the way back."""
-        found: dict[int, list[float]] = {}
-        for (source, target), tags in self.tags.items():
-            here = {n: c for n, c in choices.items() if c.languages == (target, source)}
-            passes = {n: [way_back(h.tokens, c.source, tags) for h in c.hypotheses] for n, c in here.items()}
-            found |= self._told(self.writers[target], passes)
+    def scored(
+        self, candidates: Sequence[Candidates], length_penalty: float, names: Iterable[str]
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of each sentence with those of the scores named that can be had for its languages."""
+        flat = [(each, hypothesis) for each in candidates for hypothesis in each.hypotheses]
+        columns = {name: self.scores[name](flat, length_penalty) for name in names}
+        judged = iter(
+            replace(hypothesis, scores={name: column[n] for name, column in columns.items() if n in column})
+            for n, (_, hypothesis) in enumerate(flat)
+        )
+        return [[next(judged) for _ in each.hypotheses] for each in candidates]
+
+    def _copies(self, flat: Flat, length_penalty: float) -> dict[int, float]:
+        return {n: -float(abs(h.tokens.count(self.copy) - each.copies)) for n, (each, h) in enumerate(flat)}
+
+    def _channel(self, flat: Flat, length_penalty: float) -> dict[int, float]:
+        """Where the network knows the way back."""
+        found: dict[int, float] = {}
+        for language, decoder in self.decoders.items():
+            back = {n: self.tags.get(each.languages[::-1]) for n, (each, _) in enumerate(flat)}
+            chosen = [n for n, tags in back.items() if tags and flat[n][0].languages[0] == language]
+            pairs = [way_back(flat[n][1].tokens, flat[n][0].source, back[n]) for n in chosen]
+            for n, logprob in zip(chosen, sequence_logprobs(self.model, decoder, pairs), strict=True):
+                found[n] = logprob / (len(flat[n][0].source) - SOURCE_TAGS) ** length_penalty
         return found
 
-    def backward(self, choices: Mapping[int, Choice]) -> dict[int, list[float]]:
-        """Each hypothesis' log-probability from right to left, where there is a decoder for its language."""
-        found: dict[int, list[float]] = {}
-        for language, writer in self.backward_writers.items():
-            here = {n: c for n, c in choices.items() if c.languages[1] == language}
-            passes = {n: [backwards(h.tokens, c.source) for h in c.hypotheses] for n, c in here.items()}
-            found |= self._told(writer, passes)
+    def _backward(self, flat: Flat, length_penalty: float) -> dict[int, float]:
+        """Where there is a backward decoder for the language."""
+        found: dict[int, float] = {}
+        for language, decoder in self.backward_decoders.items():
+            chosen = [n for n, (each, _) in enumerate(flat) if each.languages[1] == language]
+            pairs = [backwards(flat[n][1].tokens, flat[n][0].source) for n in chosen]
+            for n, logprob in zip(chosen, sequence_logprobs(self.model, decoder, pairs), strict=True):
+                found[n] = logprob / len(flat[n][1].tokens) ** length_penalty
         return found
-
-    def _told(self, writer: Writer, passes: Mapping[int, list["Pass"]]) -> dict[int, list[float]]:
-        logprobs = iter(told_logprobs(self.model, writer, [each for rows in passes.values() for each in rows]))
-        return {n: [next(logprobs) for _ in rows] for n, rows in passes.items()}
-
-
-class Pass(NamedTuple):
-    """One sentence read, another told."""
-
-    read: list[int]  # tags, tokens, <eos>
-    told: list[int]  # <bos>, tokens, <eos>
 
 
 @torch.inference_mode()
-def told_logprobs(model: Translator, writer: Writer, passes: Sequence[Pass], batch_tokens: int = 2048) -> list[float]:
-    """log P(told | read) of each pass, by teacher forcing, with the writer's decoder.
+def sequence_logprobs(
+    model: Translator, writer: LanguageDecoder, pairs: Sequence[SequencePair], batch_tokens: int = 2048
+) -> list[float]:
+    """log P(written | read) of each pair, by teacher forcing.
 
-    A token that its language is never written with counts as unknown, alike for all passes.
+    A token that the language is never written with counts as unknown, alike for all pairs.
     """
     number_of = {token: number for number, token in enumerate(writer.tokens)}
-    unknown = number_of[UNK]
-    logprobs = [0.0] * len(passes)
-    order = sorted(range(len(passes)), key=lambda n: tuple(map(len, passes[n])))
-    while order:
-        size = 1
-        while size < len(order) and (size + 1) * max(map(len, passes[order[size]])) <= batch_tokens:
-            size += 1
-        rows, order = order[:size], order[size:]
-        target = pad([[number_of.get(token, unknown) for token in passes[n].told] for n in rows])
-        known, wanted = target[:, :-1], target[:, 1:]
-        memory = model.memory(pad([passes[n].read for n in rows]), writer.decoder)
-        logits = writer.decoder(known, memory).logits.float()
-        told = logits.gather(2, wanted.unsqueeze(2)).squeeze(2) - logits.logsumexp(2)
-        for n, total in zip(rows, told.masked_fill(wanted == PAD, 0.0).sum(1).tolist(), strict=True):
+    logprobs = [0.0] * len(pairs)
+    for batch in batches_by_length([(len(p.read), len(p.written)) for p in pairs], None, batch_tokens):
+        memory = writer.memory(model, [pairs[n].read for n in batch])
+        written = pad([[number_of.get(token, number_of[UNK]) for token in pairs[n].written] for n in batch])
+        totals = token_logprobs(writer.decoder, memory, written).sum(1).tolist()
+        for n, total in zip(batch, totals, strict=True):
             logprobs[n] = total
     return logprobs
 
 
-def way_back(hypothesis: Sequence[int], source: Sequence[int], tags: Sequence[int]) -> Pass:
+def way_back(hypothesis: Sequence[int], source: Sequence[int], tags: Sequence[int]) -> SequencePair:
     """From a hypothesis, with or without <eos>, to its source, with its tags and <eos>; tags: of the way back."""
-    return Pass([*tags, *_words(hypothesis), EOS], [BOS, *source[len(tags) :]])
+    return SequencePair([*tags, *_words(hypothesis), EOS], [BOS, *source[len(tags) :]])
 
 
-def backwards(hypothesis: Sequence[int], source: Sequence[int]) -> Pass:
+def backwards(hypothesis: Sequence[int], source: Sequence[int]) -> SequencePair:
     """From a source, with its tags and <eos>, to a hypothesis from right to left."""
-    return Pass(list(source), [BOS, *reversed(_words(hypothesis)), EOS])
+    return SequencePair(list(source), [BOS, *reversed(_words(hypothesis)), EOS])
 
 
 def _words(hypothesis: Sequence[int]) -> list[int]:

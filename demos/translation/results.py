@@ -1,5 +1,6 @@
 """What the translator answers with."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,7 @@ class Translation:
     logprob: float
     tokens: tuple[Token, ...]  # words or parts of them, the last of a sentence "<eos>"
     alignments: tuple[Alignment, ...] = field(default=(), repr=False)  # one per sentence
-    channel_logprob: float | None = None  # of the source, as a translation of this; None: not translated back
-    backward_logprob: float | None = None  # of this, written from right to left; None: no decoder does that
+    scores: Mapping[str, float] = field(default_factory=dict)  # see demos.translation.reranking; without it, none
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class TranslationResult:
             {
                 "text": each.text,
                 "logprob": each.logprob,
-                "channel_logprob": each.channel_logprob,
-                "backward_logprob": each.backward_logprob,
+                "scores": dict(each.scores),
                 "tokens": [{"text": token.text, "logprob": token.logprob} for token in each.tokens],
             }
             for each in self.hypotheses
@@ -54,6 +53,28 @@ class TranslationResult:
             "attention": attention,
             "seconds": self.seconds,
         }
+
+
+def join(lines: Sequence[Sequence[Sequence[Translation]]]) -> tuple[Translation, ...]:
+    """The translations of each sentence of each line, best first -> those of the whole text."""
+    count = max(len(best) for line in lines for best in line)
+    joined = []
+    for n in range(count):
+        chosen = [[best[min(n, len(best) - 1)] for best in line] for line in lines]
+        flat = [each for line in chosen for each in line]
+        scores: dict[str, float] = {}
+        for name, score in (item for each in flat for item in each.scores.items()):
+            scores[name] = scores.get(name, 0.0) + score
+        joined.append(
+            Translation(
+                "\n".join(" ".join(each.text for each in line) for line in chosen),
+                sum(each.logprob for each in flat),
+                tuple(token for each in flat for token in each.tokens),
+                tuple(alignment for each in flat for alignment in each.alignments),
+                scores,
+            )
+        )
+    return tuple(joined)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """The translation tab: five translations of a sentence, and which source word each of their words came from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,10 +10,9 @@ from PIL import Image
 from core.errors import InputError, UnrolledError
 from core.metrics import bleu, chrf
 from demos.i18n import both
-from demos.translation.beam_table import beam_html
+from demos.translation.view import alignment_of, beam_html, translations_html
 from demos.widgets import (
     INTERNAL,
-    LEGEND,
     NETWORK,
     WORD_CLICKS,
     example_list,
@@ -25,7 +22,6 @@ from demos.widgets import (
     problem,
     served,
     table,
-    word_buttons,
 )
 
 if TYPE_CHECKING:
@@ -36,8 +32,6 @@ PROMISE = "A sentence in German, French or Czech, and which words it came from."
 FIRST_CLICK = "#translation-examples tbody tr"  # what the first tab clicks on to show this one at work
 KEEP_SECONDS = 3600  # how long a session's alignments stay in memory
 LANGUAGES = [("English", "en"), ("German", "de"), ("French", "fr"), ("Czech", "cs")]
-SHOWN_CHARACTERS = 8000  # of a translation as word buttons; a longer one is shown as plain text
-END = "<eos>"
 
 _HELLO = both(
     "Type a sentence, or click an example: the translations appear here, best first, and a click on a word shows which "
@@ -74,21 +68,18 @@ def warm_up() -> None:
     predict_module("translation").get_predictor()
 
 
-def show_translation(
-    text: str, source: str, target: str, beam_size: int, length_penalty: float, channel_weight: float,
-    backward_weight: float,
-) -> tuple:  # fmt: skip
+def show_translation(text: str, source: str, target: str, beam_size: int, length_penalty: float, rerank: bool) -> tuple:
     """The translations as HTML, what the session keeps, the alignment of the best one's first sentence, its note."""
     if not text or not text.strip():
         return HELLO, None, None, None
     try:
-        result = _translate(text, source, target, beam_size, length_penalty, channel_weight, backward_weight)
+        result = _translate(text, source, target, beam_size, length_penalty, rerank)
     except UnrolledError as error:
         return problem(error), None, None, None
-    shown = Shown(result.hypotheses)
+    weights = predict_module("translation").get_predictor().weights
     learnt = f'<p class="looked">{_LEARNT}</p>' if FROM_PHOTOS & {source, target} else ""
-    found = translations_html(result, length_penalty, channel_weight, backward_weight)
-    return found + learnt, shown, *alignment_of(shown, 0, 0)
+    found = translations_html(result, length_penalty, weights)
+    return found + learnt, Shown(result.hypotheses), *alignment_of(result.hypotheses[0], 0)
 
 
 @served
@@ -103,7 +94,7 @@ def show_alignment(shown: Shown | None, click: gr.EventData) -> tuple[Image.Imag
         known = False
     if not known:
         raise InputError("There is no such word: click one of a translation.")
-    return alignment_of(shown, number, word)
+    return alignment_of(shown.translations[number], word)
 
 
 @explained
@@ -158,8 +149,7 @@ def translation(
     target: str = "de",
     beam_size: int = 5,
     length_penalty: float = 1.0,
-    channel_weight: float = 0.25,
-    backward_weight: float = 0.2,
+    rerank: bool = True,
 ) -> dict[str, Any]:
     """Translate between English and German, French or Czech with an LSTM encoder, decoder and attention.
 
@@ -168,105 +158,21 @@ def translation(
         source: language of the text: en, de, fr or cs
         target: language to translate to: en, de, fr or cs; one of the two must be en
         beam_size: number of hypotheses that beam search keeps and returns, 3 to 5 is best
-        length_penalty: alpha; the hypotheses are ranked by logprob / length ** alpha
-        channel_weight: plus this times channel_logprob / length of the source ** alpha; 0: nothing is translated back
-        backward_weight: plus this times backward_logprob / length ** alpha; 0: nothing is read from right to left
+        length_penalty: alpha; the search ranks by logprob / length ** alpha
+        rerank: rank what was found by translating back (channel) and, into English, by a decoder that writes from
+            right to left (backward), too
     Returns:
-        text and logprob of the best translation, hypotheses [{text, logprob, channel_logprob (of the text, as a
-        translation of this hypothesis), backward_logprob (of this hypothesis, written from right to left; English
-        only), tokens [{text, logprob}]}], attention [{source words, target words, weights}] of the best, sentence by
-        sentence, seconds
+        text and logprob of the best translation, hypotheses [{text, logprob, scores {copies, channel, backward}
+        (those that ranked it: words to be copied that are amiss, log-probability of the text as a translation of this
+        hypothesis, and of this hypothesis written from right to left, both / length ** alpha), tokens [{text,
+        logprob}]}], attention [{source words, target words, weights}] of the best, sentence by sentence, seconds
     """
-    return _translate(text, source, target, beam_size, length_penalty, channel_weight, backward_weight).to_dict()
+    return _translate(text, source, target, beam_size, length_penalty, rerank).to_dict()
 
 
 def _translate(text: str, source: str, target: str, *options: float) -> "TranslationResult":
     predict = predict_module("translation")
     return predict.get_predictor()(text, source, target, predict.TranslationOptions(*options))
-
-
-# --- how it looks ------------------------------------------------------------------------------------------------
-
-
-def translations_html(
-    result: "TranslationResult", length_penalty: float, channel_weight: float, backward_weight: float
-) -> str:
-    """The translations as a list of word buttons."""
-    items = []
-    for number, each in enumerate(result.hypotheses):
-        if len(each.text) > SHOWN_CHARACTERS:
-            words = f'<div class="words long">{escape(each.text)}</div>'
-        else:
-            texts, logprobs = words_of(each)
-            buttons = word_buttons(texts, logprobs, number)
-            words = f'<div class="words" role="group" aria-label="{escape(each.text)}">{buttons}</div>'
-        opinions = "".join(
-            f'<span class="logprob">{name} {logprob:.2f}</span>'
-            for name, logprob in ((both("back"), each.channel_logprob), (both("backwards"), each.backward_logprob))
-            if logprob is not None
-        )
-        items.append(
-            f'<li>{words}<div class="facts"><span class="logprob">logprob {each.logprob:.2f}</span>{opinions}'
-            f'<button type="button" class="all" data-sequence="{number}" data-word="all" aria-pressed="false">'
-            f"{both('alignment')}</button></div></li>"
-        )
-    count = len(items)
-    power = "" if length_penalty == 1 else f"<sup>{length_penalty:g}</sup>"
-    length = f" / length{power}" if length_penalty else ""
-    rule = f"logprob{length}"
-    translated_back = channel_weight and result.hypotheses[0].channel_logprob is not None
-    read_backwards = backward_weight and result.hypotheses[0].backward_logprob is not None
-    if translated_back:
-        rule += f" + {channel_weight:g} × {both('back')}{length}"
-    if read_backwards:
-        rule += f" + {backward_weight:g} × {both('backwards')}{length}"
-    found = both(
-        "{count} translations in {seconds:.2f} s, ranked by {rule}."
-        if count > 1
-        else "1 translation in {seconds:.2f} s.",
-        count=count, seconds=result.seconds, rule=rule,
-    )  # fmt: skip
-    if translated_back:
-        found += " " + both("Back: log-probability of your text as a translation of that one.")
-    if read_backwards:
-        found += " " + both("Backwards: what a decoder thinks that writes from the last word to the first.")
-    below = f'<div class="below">{LEGEND}<p class="time">{found}</p></div>'
-    return f'<ol class="captions translations">{"".join(items)}</ol>{below}'
-
-
-def words_of(each: "Translation") -> tuple[list[str], list[float]]:
-    """The words of a translation with their log-probabilities: the sums over their pieces."""
-    from demos.translation.alignment import group_words
-
-    tokens = [token for token in each.tokens if token.text != END]
-    words = group_words([token.text for token in tokens])
-    return [word for word, _ in words], [sum(tokens[p].logprob for p in places) for _, places in words]
-
-
-def alignment_of(shown: Shown, number: int, word: int) -> tuple[Image.Image | None, str]:
-    """The alignment of one translation's sentence that its word `word` belongs to, as a picture, and a note."""
-    from core.plots import alignment_matrix
-
-    alignments = shown.translations[number].alignments
-    place, first = 0, 0
-    while place + 1 < len(alignments) and word >= first + len(alignments[place].target):
-        first += len(alignments[place].target)
-        place += 1
-    chosen = alignments[place]
-    if not chosen.source or not chosen.target:
-        nothing = both("Nothing was translated here, so there is nothing to align.")
-        return None, f'<p class="looked">{nothing}</p>'
-    figure = alignment_matrix(chosen.weights, _short(chosen.source), _short(chosen.target))
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    note = both("Each row is a word of the translation; the darker a cell, the more it looked at that word of yours.")
-    if len(alignments) > 1:
-        note += " " + both("Sentence {place} of {count}.", place=place + 1, count=len(alignments))
-    return Image.open(buffer).convert("RGB"), f'<p class="looked">{note}</p>'
-
-
-def _short(words: Sequence[str], longest: int = 24) -> list[str]:
-    return [word if len(word) <= longest else word[: longest - 1] + "…" for word in words]
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
@@ -291,13 +197,9 @@ def build() -> None:
                 length_penalty = gr.Slider(
                     0, 2, 1.0, step=0.1, label="Length penalty", info="0 ranks by log-probability, more favours length"
                 )
-                channel_weight = gr.Slider(
-                    0, 2, 0.25, step=0.05, label="Weight of translating back",
-                    info="more favours translations from which your text can be told again",
-                )  # fmt: skip
-                backward_weight = gr.Slider(
-                    0, 2, 0.2, step=0.05, label="Weight of reading backwards",
-                    info="into English: more favours what a decoder finds likely that writes from right to left",
+                rerank = gr.Checkbox(
+                    True, label="Rank by translating back, too",
+                    info="and, into English, by a decoder that writes from right to left",
                 )  # fmt: skip
             with gr.Accordion("Start from a photo", open=False):
                 photo = photo_input(label="Photo", height=240, elem_id="translation-photo")
@@ -325,10 +227,9 @@ def build() -> None:
     show = {**NETWORK, **INTERNAL, "trigger_mode": "always_last", "show_progress_on": translations}
     source.input(other_language, [source, target], target, **INTERNAL, show_progress="hidden")
     target.input(other_language, [target, source], source, **INTERNAL, show_progress="hidden")
-    opinions = [channel_weight, backward_weight]
-    moved = [slider.release for slider in (*search, *opinions)]
-    changes = [go.click, text.change, source.change, target.change, *moved]
-    gr.on(changes, show_translation, [*request, *opinions], outputs, **show, show_progress="minimal")
+    moved = [slider.release for slider in search]
+    changes = [go.click, text.change, source.change, target.change, *moved, rerank.input]
+    gr.on(changes, show_translation, [*request, rerank], outputs, **show, show_progress="minimal")
     swapped.click(swap, [text, source, target, shown], [text, source, target], **INTERNAL, show_progress="hidden")
     describe.click(caption_photo, [photo, target], [text, source, target], **NETWORK, **INTERNAL)
     translations.click(
@@ -339,4 +240,4 @@ def build() -> None:
 
     with gr.Row(visible=False):
         answer = gr.JSON(label="Result")
-    gr.on([], translation, [*request, *opinions], answer, api_name="translation", **NETWORK)
+    gr.on([], translation, [*request, rerank], answer, api_name="translation", **NETWORK)

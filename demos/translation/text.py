@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from transformers import PreTrainedTokenizerFast
 
@@ -16,8 +17,9 @@ _END = re.compile(r"""(?<=[.!?…])(["'“”»)\]]*)\s+(?=[^\w\s]*[^\Wa-z_])"""
 _ABBREVIATION = re.compile(
     r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Mme|Mlle|Hr|Fr|Nr|No|vs|bzw|ca|[A-Z]|[a-z]\.[a-z]|z\.B)\.$", re.I
 )
+_LONGEST_ABBREVIATION = 6  # characters, with the full stop and the space before it
 _WORD = re.compile(
-    r"https?://\S*\w|\S+@\S+\w"  # addresses
+    r"https?://\S*\w|(?<!\S)\S[^\s@]*@\S+\w"  # addresses; those with @ begin after a space, or all of it is read often
     r"|\d+(?:[.,:]\d+)+"  # 1,250 and 7:30
     r"|\w(?:[\w'-]*\w)?"
     r"|[^\w\s]+"
@@ -42,9 +44,9 @@ def split_sentences(line: str) -> list[str]:
     """The sentences of a line, none longer than MAX_WORDS words. None for a blank line."""
     sentences, start = [], 0
     for end in _END.finditer(line):
-        before = line[start : end.end(1)]
-        if not _ABBREVIATION.search(before):
-            sentences.append(before)
+        last = end.end(1)
+        if not _ABBREVIATION.search(line, max(start, last - _LONGEST_ABBREVIATION), last):
+            sentences.append(line[start:last])
             start = end.end()
     sentences.append(line[start:])
     return [part for sentence in sentences for part in _cut(sentence.split())]
@@ -89,13 +91,15 @@ def prepare(
         word = match[0]
         if word[0].isalnum():
             # German spells every noun with a capital
-            name = language != "de" and match.start() and word[0].isupper() and pieces(word) > 2
+            name = language != "de" and match.start() and word[0].isupper()
+            name = name and (len(word) > LONGEST_WORD or pieces(word) > 2)
             if word.casefold() in known or not (name or _is_foreign(word, alphabet, pieces)):
                 return word
             copied.append(word)
             return COPY
         parts = []  # punctuation stays, other signs are copied
-        for plain, run in _runs(word, alphabet):
+        for plain, signs in groupby(word, key=alphabet.__contains__):
+            run = "".join(signs)
             parts.append(run if plain else COPY)
             copied.extend([] if plain else [run])
         return "".join(parts)
@@ -112,15 +116,3 @@ def _is_foreign(word: str, alphabet: frozenset[str], pieces: Callable[[str], int
         return digits > 2 or digits < len(word)
     parts = re.split(r"['-]", word)  # the tokenizer cuts "J'ai" and "vas-tu" there, which makes nobody's name of them
     return any(len(part) > 3 and pieces(part) > len(part) / 2 for part in parts)
-
-
-def _runs(signs: str, alphabet: frozenset[str]) -> list[tuple[bool, str]]:
-    """Neighbouring characters that are all known, or all unknown."""
-    runs: list[tuple[bool, str]] = []
-    for sign in signs:
-        known = sign in alphabet
-        if runs and runs[-1][0] == known:
-            runs[-1] = (known, runs[-1][1] + sign)
-        else:
-            runs.append((known, sign))
-    return runs

@@ -3,90 +3,82 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from core.errors import InputError
-from core.serving.bulk import Answer, Request, answer_with, open_lines, read_requests, with_progress, write_answers
-from core.serving.command_line import Command, given, run_command
+from core.serving.bulk import Answer, Request, answer_with
+from core.serving.command_line import Command, run_command, train_command
+from core.serving.predict_command import PredictCommand, print_error
 
 
-def _add_predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photo", nargs="?", metavar="PHOTO", help="photo, or folder of photos, to ask about")
-    parser.add_argument("questions", nargs="*", metavar="QUESTION")
-    parser.add_argument("--choices", nargs="+", metavar="ANSWER", help="rank these answers (multiple choice)")
-    parser.add_argument("--answers", type=int, help="open-ended answers to give (default: 5)")
-    parser.add_argument("--json", action="store_true", help="one JSON object per photo and question on standard output")
-    help_text = 'bulk: one request like {"image": "a.jpg", "question": "..."} per line; - = stdin'
-    parser.add_argument("--jsonl", metavar="FILE", help=help_text)
-    parser.add_argument("--checkpoint", help="folder or Hugging Face id (default: the repository's own)")
+class Predict(PredictCommand):
+    """`predict`: see core.serving.predict_command."""
 
+    about = "answer questions about a photo (may be left out)"
+    example = '{"image": "a.jpg", "question": "..."}'
+    required = ("image", "question")
+    option_help: ClassVar = {"choices": "rank these answers (multiple choice)", "answers": "open-ended answers to give"}
+    unit = "question"
 
-def _predict(options: argparse.Namespace) -> int:
-    from demos.vqa.predict import VQAOptions, VQAPredictor
+    def options_class(self) -> type:
+        from demos.vqa.predict import VQAOptions
 
-    chosen = given(options, ("choices", "answers"))
-    VQAOptions(**chosen)  # a wrong option is said before anything is loaded
-    if bool(options.photo) == bool(options.jsonl) or bool(options.questions) != bool(options.photo):
-        raise InputError("Name a photo and ask a question about it, or name a file of requests with --jsonl.")
-    if options.jsonl:
-        with open_lines(options.jsonl) as lines:
-            requests = read_requests(lines, ["image", "question"], ["choices", "answers"], chosen)
-            predictor = VQAPredictor.from_pretrained(options.checkpoint)
-            return write_answers(_answers(predictor, requests))
-    pairs = [(photo, question) for photo in _photos(options.photo) for question in options.questions]
-    predictor = VQAPredictor.from_pretrained(options.checkpoint)
-    requests = ({"image": photo, "question": question, **chosen} for photo, question in pairs)
-    answers = with_progress(_answers(predictor, requests), len(pairs), "question")
-    return write_answers(answers) if options.json else max(map(_print, answers))
+        return VQAOptions
 
+    def load(self, checkpoint: str | None) -> Any:
+        from demos.vqa.predict import VQAPredictor
 
-def _photos(name: str) -> list[str]:
-    """A file as it is, a folder as the pictures in it."""
-    from pathlib import Path
+        return VQAPredictor.from_pretrained(checkpoint)
 
-    from core.input.image import list_images
+    def add_inputs(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("photo", nargs="?", metavar="PHOTO", help="photo, or folder of photos, to ask about")
+        parser.add_argument("questions", nargs="*", metavar="QUESTION")
 
-    return [str(file) for file in list_images(Path(name))] if Path(name).is_dir() else [name]
+    def requests(self, options: argparse.Namespace) -> list[dict[str, Any]]:
+        from core.input.image import list_images
 
+        if not options.questions:
+            raise InputError("Name a photo and ask a question about it, or name a file of requests with --jsonl.")
+        photo = Path(options.photo)
+        photos = map(str, list_images(photo)) if photo.is_dir() else [options.photo]
+        return [{"image": photo, "question": question} for photo in photos for question in options.questions]
 
-def _answers(predictor: Any, requests: Iterable[Request]) -> Iterator[Answer]:
-    """Answers in the order of the requests, one at a time."""
-    from demos.vqa.predict import VQAOptions
+    def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
+        from demos.vqa.predict import VQAOptions
 
-    names: dict = {}
+        about: dict[str, Any] = {}
 
-    def prepared() -> Iterator[tuple[Any, str, VQAOptions]]:
-        for request in requests:
-            names.clear()
-            if isinstance(request, InputError):
-                yield None, "", request
-                continue
-            names.update(image=request["image"], question=request["question"])
-            try:
-                options = VQAOptions(**{k: v for k, v in request.items() if k not in names})
-            except InputError as error:
-                options = error
-            yield request["image"], request["question"], options
+        def prepared() -> Iterator[tuple[Any, str, VQAOptions | InputError]]:
+            for request in requests:
+                about.clear()
+                if isinstance(request, InputError):
+                    yield None, "", request
+                    continue
+                about.update(image=request["image"], question=request["question"])
+                try:
+                    options = VQAOptions(**{key: value for key, value in request.items() if key not in about})
+                except InputError as error:
+                    options = error
+                yield request["image"], request["question"], options
 
-    for result in predictor.stream(prepared()):
-        yield answer_with(names, result)
+        for result in predictor.stream(prepared()):
+            yield answer_with(about, result)
 
-
-def _print(answer: Answer) -> int:
-    if "error" in answer:
-        print(f"{answer['image']}: {answer['error']}", file=sys.stderr)
-        return 1
-    print(f"{answer['image']}  {answer['question']}  ({answer['seconds']:.2f} s)")
-    for found in answer["answers"]:
-        print(f"  {found['logprob']:7.2f}  {found['text']}   (without the photo {found['blind_logprob']:.2f})")
-    return 0
+    def show(self, answer: Answer) -> int:
+        if "error" in answer:
+            return print_error(answer["image"], answer)
+        print(f"{answer['image']}  {answer['question']}  ({answer['seconds']:.2f} s)")
+        for found in answer["answers"]:
+            print(f"  {found['logprob']:7.2f}  {found['text']}   (without the photo {found['blind_logprob']:.2f})")
+        return 0
 
 
 COMMANDS = {
-    "predict": Command("answer questions about a photo (may be left out)", _add_predict_arguments, _predict),
-    "train": Command("train the network", module="demos.vqa.train"),
+    "predict": Predict().command(),
+    "train": train_command("vqa", "demos.vqa.train"),
     "evaluate": Command("measure the network as published", module="demos.vqa.evaluate"),
-    "generate-questions": Command("make questions from captions", module="demos.vqa.generate"),
+    "generate-questions": Command("make questions from captions", module="demos.vqa.questions.generate"),
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from core.input.tokenizers import UNK
-from demos.vqa.lexicon import words
+from demos.vqa.questions.lexicon import words
 
 # Words that are in a question for its grammar, or that say of any photo what it is.
 _GRAMMAR = words(
@@ -22,32 +22,32 @@ _GRAMMAR = words(
 # What follows these is known to be there: "Is the cat sleeping?" is about sleeping.
 _DEFINITE = words("the this that these those his her its their")
 
-# People ask for what might be there: only what speaks for a question by more than this speaks for "yes". In standard
-# deviations, chosen on dev.
-USUAL = 1.5
-
 
 class WordEvidence(nn.Module):
-    """For each word of the vocabulary: how much more it is likely to be said of this photo than of others."""
+    """For each word of the vocabulary: how much more it is likely to be said of this photo than of others.
 
-    def __init__(self, feature_dim: int, vocab_size: int):
+    usual: standard deviations that speak for nothing yet, since people ask for what might be there.
+    """
+
+    def __init__(self, feature_dim: int, vocab_size: int, usual: float):
         super().__init__()
+        self.usual = usual
         self.scores = nn.Linear(feature_dim, vocab_size)  # in standard deviations over the training photos
         self.register_buffer("telling", torch.zeros(vocab_size))  # 1 for words that count
         self.register_buffer("definite", torch.zeros(vocab_size))  # 1 for words after which none does
 
-    def forward(self, grids: Tensor, questions: Tensor, rows: Tensor) -> Tensor:
+    def forward(self, grid: Tensor, questions: Tensor, rows: Tensor) -> Tensor:
         """(B, P, D) grid features, (N, T) questions about photos `rows` (N,) -> (N, T) what each says of each word.
 
         A word that does not count has 0. Others are divided by the root of their number, so that their sum, which is
-        what the photo says of the question, has one scale however long it is; each loses its share of what is USUAL.
+        what the photo says of the question, has one scale however long it is; each loses its share of what is usual.
         """
-        scores = self.scores(grids.mean(1))
+        scores = self.scores(grid.mean(1))
         known = nn.functional.pad(self.definite[questions[:, :-1]], (1, 0))
         tells = self.telling[questions] * (1 - known)
         tells = torch.where(tells.any(1, keepdim=True), tells, self.telling[questions])  # "Is this coffee?"
         count = tells.sum(1, keepdim=True).clamp(min=1)
-        return (scores[rows[:, None], questions] / count.sqrt() - USUAL / count) * tells
+        return (scores[rows[:, None], questions] / count.sqrt() - self.usual / count) * tells
 
 
 def telling_words(tokenizer: PreTrainedTokenizerFast, known: Tensor) -> Tensor:

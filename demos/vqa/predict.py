@@ -1,11 +1,9 @@
 """Answers to a visitor's questions about a photo: the one call behind tab, command line, API and tests."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,17 @@ from transformers import PreTrainedTokenizerFast
 
 from core.checkpoint import checkpoint_folder, load_tokenizer
 from core.decoding.search import Beam
+from core.decoding.stream import StepDecoder
 from core.errors import InputError, check_number
 from core.input.image import load_image
-from demos.vqa.frequent import Answering
-from demos.vqa.model import VQA, Scene, Thought
-from demos.vqa.text import Reader, ReadText, training_ids
+from core.serving.shared import load_once
+from demos.vqa.classifier import Tokens
+from demos.vqa.distribution import AnswerDistribution, PairedDistribution
+from demos.vqa.model import VQA, PairedQuestions, PhotoFeatures
+from demos.vqa.text import ParsedText, QuestionParser, training_ids
 
 MAX_CHOICES = 50
 MAX_ANSWER = 6  # words
-SEEING, BLIND = 0, 1  # the two rows of every batch: the same question with the photo and without
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class VQAPredictor:
 
     def __init__(self, model: VQA, tokenizer: PreTrainedTokenizerFast):
         self.model, self.tokenizer = model.for_inference(), tokenizer
-        self.reader = Reader(tokenizer)
+        self.decoder = StepDecoder(model.decoder)
+        self.parser = QuestionParser(tokenizer)
+        self._classes = {answer: number for number, answer in enumerate(model.config.classifier.answers)}
         self._yes_no = tuple(tuple(ids) for ids in training_ids(tokenizer, ["yes", "no"]))
 
     @classmethod
@@ -96,12 +98,10 @@ class VQAPredictor:
 
         Raises InputError when it is no usable picture, or the question or a choice has no word in it.
         """
-        start = time.perf_counter()
-        options = options or VQAOptions()
-        asked = self.reader.question(question)
-        choices = self._choices(options.choices)
-        scene = self.scene(load_image(image))
-        return self._answer(scene, asked, choices, options, start)
+        (result,) = self.stream([(image, question, options or VQAOptions())])
+        if isinstance(result, InputError):
+            raise result
+        return result
 
     def stream(self, requests: Iterable[tuple[Any, str, VQAOptions | InputError]]) -> Iterator[VQAResult | InputError]:
         """Answer any number of requests in order; one that cannot be served yields its error.
@@ -115,27 +115,27 @@ class VQAPredictor:
             try:
                 if isinstance(options, InputError):
                     raise options
-                asked, choices = self.reader.question(question), self._choices(options.choices)
+                parsed, choices = self.parser.question(question), self._choices(options.choices)
                 if last is None or image != last:
-                    last, scene = None, self.scene(load_image(image))
+                    last, photo = None, self.photo_features(load_image(image))
                     last = image if isinstance(image, str | Path) else None
-                yield self._answer(scene, asked, choices, options, start)
+                yield self._answer(photo, parsed, choices, options, start)
             except InputError as error:
                 yield error
 
     @torch.inference_mode()
-    def scene(self, photo: Image.Image) -> Scene:
-        """What there is to see on a loaded photo, with it (row 0) and without it (row 1)."""
-        config, encoder = self.model.config, self.model.encoder
-        grid = self.model.grid(encoder.stem(encoder.preprocess([photo], config.photo_size, config.test_size)))
-        return self.model.look(grid.expand(2, -1, -1), torch.tensor([1.0, 0.0]))
+    def photo_features(self, photo: Image.Image) -> PhotoFeatures:
+        """What there is to see on a loaded photo."""
+        return self.model.features(self.model.grid(self.model.stem_maps([photo])))
 
-    def answering(self, thought: Thought) -> Answering:
-        """How questions can be answered that were thought about with their photos, then in the same order without."""
-        answering, config = self.model.answering(thought), self.model.config
-        if not config.wording and not config.evidence:
-            return answering
-        return answering.without_wording(self._yes_no, config.wording, thought.evidence.sum(1))
+    def distribution(self, encoded: PairedQuestions) -> PairedDistribution:
+        """The probabilities of answers to encoded questions, with their photos and without."""
+        config = self.model.config
+        seeing, blind = (
+            AnswerDistribution(self.decoder, one.memory, self._classes, one.log_weights) for one in encoded
+        )
+        yes_no = self._yes_no if config.language_prior or config.evidence else ()
+        return PairedDistribution(seeing, blind, yes_no, config.language_prior, encoded.with_photo.evidence.sum(1))
 
     def _by_word(self, question: Sequence[int], evidence: torch.Tensor) -> dict[str, float]:
         """{word: its log-odds} of the words that count; those of a word that comes twice are added"""
@@ -144,47 +144,49 @@ class VQAPredictor:
             added[word] += odds
         return {word: round(odds, 4) for word, odds in added.items() if odds}
 
-    def _candidates(self, answering: Answering, beam: Beam) -> dict[str, tuple[int, ...]]:
-        """{text: tokens} of what is likely with the photo or without it"""
-        found = dict.fromkeys(tokens for row in answering.candidates(beam) for tokens in row)
+    def _candidates(self, distribution: PairedDistribution, beam: Beam) -> dict[str, Tokens]:
+        """{text: tokens} of what is likely with the photo or without it, for one question"""
+        seeing, blind = distribution.candidates(beam)
+        found = dict.fromkeys([*seeing[0], *blind[0]])
         return {self.tokenizer.decode(tokens, skip_special_tokens=True): tokens for tokens in found}
 
-    def _choices(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    def _choices(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """{choice as typed: its tokens}; a choice that comes twice counts once."""
-        choices: dict[str, tuple[int, ...]] = {}
+        choices: dict[str, Tokens] = {}
         for text in texts:
-            tokens = self.reader.answer(text).ids
+            tokens = self.parser.answer(text).ids
             if tokens not in choices.values():
                 choices[text.strip()] = tokens
         return choices
 
     @torch.inference_mode()
     def _answer(
-        self, scene: Scene, asked: ReadText, choices: dict[str, tuple[int, ...]], options: VQAOptions, start: float
+        self, photo: PhotoFeatures, parsed: ParsedText, choices: dict[str, Tokens], options: VQAOptions, start: float
     ) -> VQAResult:
-        thought = self.model.think(scene, torch.tensor([asked.ids, asked.ids]))
-        answering = self.answering(thought)
-        candidates = choices or self._candidates(answering, Beam(max(5, options.answers) + 3, max_length=MAX_ANSWER))
-        answers = _scored(answering, candidates, among=bool(choices))
+        encoded = self.model.encode_pairs(photo, torch.tensor([parsed.ids]))
+        distribution, seeing = self.distribution(encoded), encoded.with_photo
+        beam = Beam(max(5, options.answers) + 3, max_length=MAX_ANSWER)
+        answers = _scored(distribution, choices or self._candidates(distribution, beam), among=bool(choices))
         blind = max(answers, key=lambda answer: answer.blind_logprob).text
         if not choices:
             answers = tuple(sorted(answers, key=lambda answer: _says_twice(answer.text)))[: options.answers]
             answers = tuple(sorted(answers, key=lambda answer: -answer.logprob))
-        grid = self.model.encoder.config.grid
-        hops = torch.stack([attention[SEEING] for attention in thought.hops])  # (hops, P + 1)
-        kind = self.model.config.types[int(thought.type_logits[SEEING].argmax())]
+        hops = torch.cat(seeing.hops)  # (hops, P + 1)
+        config = self.model.config
+        kind = config.types[int(seeing.type_logits[0].argmax())]
         return VQAResult(
-            answers[0].text, answers, blind, kind, asked.read_as, asked.unknown,
-            self.model.config.wording if kind == "yes/no" else 0.0,
-            self._by_word(asked.ids, thought.evidence[SEEING]) if kind == "yes/no" else {},
-            round(time.perf_counter() - start, 4), hops[:, :-1].reshape(-1, *grid).numpy(),
-            tuple(hops[:, :-1].sum(1).tolist()),
+            answers[0].text, answers, blind, kind, parsed.read_as, parsed.unknown,
+            config.language_prior if kind == "yes/no" else 0.0,
+            self._by_word(parsed.ids, seeing.evidence[0]) if kind == "yes/no" else {},
+            round(time.perf_counter() - start, 4),
+            hops[:, :-1].reshape(-1, *self.model.encoder.config.grid).numpy(), tuple(hops[:, :-1].sum(1).tolist()),
         )  # fmt: skip
 
 
-def _scored(answering: Answering, candidates: dict[str, tuple[int, ...]], among: bool) -> tuple[Answer, ...]:
-    """Answers with their log-probability given the photo, and without it, best first."""
-    logprobs = torch.tensor(answering.score([list(candidates.values())] * 2))  # rows SEEING and BLIND
+def _scored(distribution: PairedDistribution, candidates: dict[str, Tokens], among: bool) -> tuple[Answer, ...]:
+    """Answers to one question with their log-probability given the photo, and without it, best first."""
+    rows = [list(candidates.values())]
+    logprobs = torch.cat(distribution.logprobs(rows, rows))  # (2, k)
     probabilities = logprobs.softmax(1) if among else logprobs.exp()
     columns = zip(candidates, *logprobs.tolist(), *probabilities.tolist(), strict=True)
     answers = [Answer(*column) for column in columns]
@@ -192,20 +194,12 @@ def _scored(answering: Answering, candidates: dict[str, tuple[int, ...]], among:
 
 
 def _says_twice(answer: str) -> bool:
-    """ "red and red": DAQUAR's lists teach the form, and nobody answers so."""
+    """ "red and red": lists of things in its training answers taught it the form, and nobody answers so."""
     words = [word for word in answer.split() if word != "and"]
     return len(set(words)) < len(words)
 
 
-_LOADING = threading.Lock()
-
-
+@load_once
 def get_predictor() -> VQAPredictor:
     """The repository's VQA network, loaded when first needed, once, and shared."""
-    with _LOADING:
-        return _load_once()
-
-
-@lru_cache(maxsize=1)
-def _load_once() -> VQAPredictor:
     return VQAPredictor.from_pretrained()

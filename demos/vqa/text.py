@@ -21,7 +21,6 @@ _SPELLINGS = (
     (re.compile(r"’"), "'"),
     (re.compile(r"\b(what|who|where|how|that|it|there|he|she)'s\b"), r"\1 is"),
     (re.compile(r"\b(is|are|was|were|do|does|did|can|could|would|has|have)n't\b"), r"\1"),  # a "no" stays a "no"
-    (re.compile(r"\bin (the|this) image\d+\b"), ""),  # DAQUAR names the photo in every question
     (re.compile(r"_"), " "),
 )
 _NUMBERS = {
@@ -60,15 +59,15 @@ def normalise_answer(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class ReadText:
-    """A text as the network reads it."""
+class ParsedText:
+    """A text in the tokens that the network knows."""
 
     ids: tuple[int, ...]  # without <bos> and <eos>
     read_as: dict[str, str]  # words that it does not know: the ones it takes them for
     unknown: tuple[str, ...]  # words for which it has nothing
 
 
-class Reader:
+class QuestionParser:
     """Texts -> token ids. A word that the vocabulary lacks is read as its singular or stem, else as the word spelt most
     like it, else as <unk>, which training prepared the network for (word dropout)."""
 
@@ -77,23 +76,23 @@ class Reader:
         self.vocabulary = frozenset(tokenizer.get_vocab())
         self._nearest = lru_cache(maxsize=4096)(self._find_nearest)
 
-    def question(self, text: object) -> ReadText:
+    def question(self, text: object) -> ParsedText:
         """Read a visitor's question. Raises InputError when there is no word in it, or it is far too long."""
         read = self._read(normalise(clean_text(text, MAX_QUESTION, "question")))
         if not read.ids:
             raise InputError("There is no word in the question: ask in English, for example “What color is the bus?”")
         if all(token == UNK for token in read.ids):
             raise InputError("None of these words is known: ask in English, for example “What color is the bus?”")
-        return ReadText(read.ids[:MAX_WORDS], read.read_as, read.unknown)
+        return ParsedText(read.ids[:MAX_WORDS], read.read_as, read.unknown)
 
-    def answer(self, text: object) -> ReadText:
+    def answer(self, text: object) -> ParsedText:
         """Read an answer that a visitor offers. Raises InputError when there is no word in it."""
         read = self._read(normalise_answer(clean_text(text, MAX_CHOICE, "choice")))
         if not read.ids:
             raise InputError(f"There is no word in the choice {str(text)!r}: write each choice in English.")
-        return ReadText(read.ids[:MAX_WORDS], read.read_as, read.unknown)
+        return ParsedText(read.ids[:MAX_WORDS], read.read_as, read.unknown)
 
-    def _read(self, text: str) -> ReadText:
+    def _read(self, text: str) -> ParsedText:
         backend = self.tokenizer.backend_tokenizer
         normal = backend.normalizer.normalize_str(text)
         words, read_as, unknown = [], {}, []
@@ -105,7 +104,7 @@ class Reader:
                 read_as[word] = " ".join(known)
             words += known or ["<unk>"]
         ids = tuple(self.tokenizer.convert_tokens_to_ids(words)) if words else ()
-        return ReadText(ids, read_as, tuple(unknown))
+        return ParsedText(ids, read_as, tuple(unknown))
 
     def _find_nearest(self, word: str) -> list[str]:
         for ending, instead in _ENDINGS:
@@ -127,7 +126,7 @@ class Reader:
         return difflib.get_close_matches(word, self.vocabulary, n=1, cutoff=0.83)
 
 
-def mirror(tokenizer: PreTrainedTokenizerFast) -> dict[int, int]:
+def mirrored_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[int, int]:
     """What tokens become in what is said of a photo's mirror image: left is right, right is left."""
     left, right = tokenizer.convert_tokens_to_ids(["left", "right"])
     return {left: right, right: left}

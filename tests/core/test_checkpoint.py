@@ -170,6 +170,13 @@ def test_saving_keeps_the_other_files(toy: Toy, folder: Path) -> None:
     assert names == {"README.md", "config.json", "metrics.json", "model.safetensors"}
 
 
+def test_a_network_made_fast_for_inference_is_not_saved(toy: Toy, tmp_path: Path) -> None:
+    toy.inference_only = True  # as make_cnn_fast says of a network whose batch norms it folded
+    with pytest.raises(ModelError, match=r"made fast for inference .* from_pretrained"):
+        toy.save_pretrained(tmp_path / "fast")
+    assert not (tmp_path / "fast").exists()
+
+
 # --- what can be wrong with a folder -----------------------------------------------------------------------------
 
 
@@ -219,7 +226,8 @@ def test_damage_is_named_with_the_remedy(folder: Path, name: str, damage, messag
     with pytest.raises(ModelError, match=message) as caught:
         Toy.from_pretrained(folder)
     assert str(folder / name) in str(caught.value)
-    assert "git lfs pull" in str(caught.value) or "`python -m demos.toy train`" in str(caught.value)
+    remedy = "git lfs pull" if damage is lfs_pointer else "name the folder of a checkpoint, or copy this one anew"
+    assert remedy in str(caught.value)
 
 
 def rewrite(folder: Path, tensors: dict[str, Tensor]) -> None:
@@ -278,7 +286,7 @@ def test_a_missing_folder_of_the_repository_names_git_and_training(monkeypatch: 
     with pytest.raises(ModelError) as caught:
         Toy.from_pretrained(checkpoint_folder("nothing"))
     assert "`git checkout -- checkpoints/nothing`" in str(caught.value)
-    assert "`python -m demos.nothing train`" in str(caught.value)
+    assert "its recipe in recipes/" in str(caught.value)
 
 
 def test_a_missing_folder_elsewhere(tmp_path: Path) -> None:

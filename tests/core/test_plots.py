@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from skimage import data
 
-from core.plots import alignment_matrix, attention_overlay, attention_sheet, bar_list, learning_curve
+from core.plots import alignment_matrix, attention_overlay, attention_sheet, learning_curve
 
 
 def rendered(figure: Figure) -> np.ndarray:
@@ -111,7 +111,6 @@ def test_words_that_look_like_formulas_are_drawn_as_they_are():
     figure = attention_sheet(GREY_PHOTO, [r"$\frac$", "a_b^"], np.ones((2, 6, 8)))
     assert rendered(figure).size
     assert rendered(alignment_matrix(np.eye(2), ["$5$", r"\x"], ["$^$", "%"])).size
-    assert rendered(bar_list(["$_$"], [1.0])).size
 
 
 def test_the_alignment_matrix_carries_the_weights_and_the_words():
@@ -173,14 +172,6 @@ def test_a_learning_curve_never_stops_a_training(records):
 def test_a_falling_metric_is_best_at_its_lowest():
     records = [{"step": n, "dev": {"loss": loss}} for n, loss in enumerate([3.0, 1.5, 2.0])]
     assert learning_curve(records).axes[1].texts[0].get_text() == "1.5"
-
-
-def test_bars_run_from_the_top_down():
-    figure = bar_list(["cheetah", "leopard"], [0.9, 0.1])
-    (ax,) = figure.axes
-    assert [bar.get_width() for bar in ax.patches] == [0.9, 0.1]
-    assert ax.yaxis_inverted()
-    assert rendered(figure).std() > 0
 
 
 def test_pyplot_and_gradio_stay_out():

@@ -22,7 +22,7 @@ LION = gr.media.get_image("lion.jpg")
 MARKED = {"_type": "gradio.FileData"}
 # What a request of each endpoint that takes a file has after it.
 AFTER_FILE = {
-    "captioning": (5, 0.7, 20, 1), "captioning_rank": ("a lion",), "vqa": ("What animal is this?", []),
+    "captioning": (10, 5, 0.7, 20, True), "captioning_rank": ("a lion",), "vqa": ("What animal is this?", []),
     "lipreading": ("words", 10, 5, False),
 }  # fmt: skip
 UPLOADABLE = {name: case for name, case in BAD_IMAGES.items() if name not in ("folder", "missing")}
@@ -79,7 +79,7 @@ QUESTIONS = {
 }  # fmt: skip
 REVIEWS = {
     "empty": ("", "empty"), "spaces": (" \t\n", "empty"), "emoji": ("😀", "words"),
-    "1 MB": ("good " * 210_000, "characters"),
+    "half a MB": ("good " * 110_000, "characters"),
     "script": ("Хорошо", "not supported"), "one word": ("a" * 10_000, None), "html": ("<script>good</script>", None),
     "mixed": ("정말 good 영화", None), "control": ("good\x00film\x1b[31m", None),
 }  # fmt: skip
@@ -174,11 +174,11 @@ def test_no_address_inside_the_network_is_fetched(app, endpoint, inner_server):
 
 
 WRONG_TYPES = {
-    "photo as text": ("captioning", "photo.jpg", 5, 0.7, 20, 1),
-    "photo as list": ("captioning", ["x"], 5, 0.7, 20, 1),
+    "photo as text": ("captioning", "photo.jpg", 10, 5, 0.7, 20, True),
+    "photo as list": ("captioning", ["x"], 10, 5, 0.7, 20, True),
     "photo as number": ("vqa", 5, "What is this?", []),
-    "path as number": ("captioning", {"path": 5}, 5, 0.7, 20, 1),
-    "no photo": ("captioning", None, 5, 0.7, 20, 1),
+    "path as number": ("captioning", {"path": 5}, 10, 5, 0.7, 20, True),
+    "no photo": ("captioning", None, 10, 5, 0.7, 20, True),
     "no question": ("vqa", {"path": ""}, None, []),
     "clip as text": ("lipreading", "clip.mp4", "words", 10, 5, False),
     "no clip": ("lipreading", None, "words", 10, 5, False),

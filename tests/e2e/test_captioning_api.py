@@ -39,13 +39,13 @@ def test_a_photo_gets_the_documented_fields(client):
 
 
 def test_the_options_reach_the_search(client):
-    result = client.predict(handle_file(CHEETAH), beam_size=2, length_penalty=1.0, max_length=4, api_name="/captioning")
+    result = client.predict(handle_file(CHEETAH), n_best=2, length_penalty=1.0, max_length=4, api_name="/captioning")
     assert len(result["hypotheses"]) == 2
     assert all(len(hypothesis["text"].split()) <= 4 for hypothesis in result["hypotheses"])
 
 
 def test_without_the_detector_captions_come_by_their_log_probability(client):
-    found = client.predict(handle_file(CHEETAH), detector_weight=0, api_name="/captioning")["hypotheses"]
+    found = client.predict(handle_file(CHEETAH), rerank=False, api_name="/captioning")["hypotheses"]
     assert len(found) == 5
     scores = [h["logprob"] / len(h["tokens"]) for h in found]  # the default length penalty
     assert scores == sorted(scores, reverse=True)
@@ -53,8 +53,11 @@ def test_without_the_detector_captions_come_by_their_log_probability(client):
 
 @pytest.mark.parametrize(
     "options",
-    [{"beam_size": 0}, {"beam_size": 1000}, {"length_penalty": -1}, {"max_length": 10**9}, {"beam_size": "x"}],
-)
+    [
+        {"beam_size": 0}, {"beam_size": 1000}, {"n_best": 0}, {"length_penalty": -1}, {"max_length": 10**9},
+        {"beam_size": "x"}, {"rerank": 1}, {"rerank": "yes"},
+    ],
+)  # fmt: skip
 def test_options_out_of_range_are_refused(client, options):
     with pytest.raises(AppError) as error:
         client.predict(handle_file(CHEETAH), **options, api_name="/captioning")
@@ -77,7 +80,7 @@ def test_any_file_gets_captions_or_a_sentence_at_little_memory(app, client, case
     file = upload(app, case.write(tmp_path))
     app.forget_peak()
     before = app.memory()
-    event, data = call(app, "captioning", file, 5, 0, 20, 1)
+    event, data = call(app, "captioning", file, 10, 5, 0, 20, True)
     assert app.memory("VmHWM") - before < 150
     if case.refusal is None:
         assert event == "complete"
@@ -101,7 +104,7 @@ def test_files_of_the_server_that_nobody_uploaded_are_not_read(app, meta):
     shutil.copy(CHEETAH, photo)
     for path in (str(photo), CHEETAH, f"{app.uploads}/../{photo.name}", "/etc/passwd"):
         request = {"path": path} | ({"meta": meta} if meta else {})
-        event, data = call(app, "captioning", request, 5, 0, 20, 1)
+        event, data = call(app, "captioning", request, 10, 5, 0, 20, True)
         assert event == "error", path
         assert "upload" in data["error"]  # refused for where it is, not for what is in it
 
@@ -111,7 +114,8 @@ def test_every_endpoint_is_documented(app, client):
     assert {name for name in endpoints if "captioning" in name} == {"/captioning", "/captioning_rank"}
     parameters = endpoints["/captioning"]["parameters"]
     defaults = {parameter["parameter_name"]: parameter["parameter_default"] for parameter in parameters}
-    assert defaults == {"image": None, "beam_size": 5, "length_penalty": 1.0, "max_length": 20, "detector_weight": 1.0}
+    assert defaults.pop("image") is None
+    assert defaults == {"beam_size": 10, "n_best": 5, "length_penalty": 1.0, "max_length": 20, "rerank": True}
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
@@ -120,6 +124,6 @@ def test_agents_find_the_endpoints_as_mcp_tools(app):
     tools = {tool["name"]: tool["inputSchema"] for tool in schema}
     assert {"captioning", "captioning_rank"} <= set(tools)
     properties = tools["captioning"]["properties"]
-    assert set(properties) == {"image", "beam_size", "length_penalty", "max_length", "detector_weight"}
+    assert set(properties) == {"image", "beam_size", "n_best", "length_penalty", "max_length", "rerank"}
     assert all(value["description"] for value in properties.values())
     assert tools["captioning"]["required"] == ["image"]

@@ -95,13 +95,16 @@ def test_words_are_reached_and_chosen_by_keyboard(page):
     expect(page.locator("#note [lang=en] strong")).to_have_text(focused.inner_text())
 
 
-def test_an_example_is_a_click_away_and_the_beam_size_decides_how_many_captions_come(page):
+def test_an_example_is_a_click_away_and_the_visitor_decides_how_many_captions_come(page):
     page.locator("#examples button").first.click()
     assert len(captions(page)) == 5
     page.get_by_role("button", name="How to search").click()
-    page.get_by_label("number input for Beam size").fill("3")
+    page.get_by_label("number input for Captions to show").fill("3")
     page.get_by_role("button", name="Write captions").click()
     expect(page.locator("#captions li")).to_have_count(3)
+    expect(page.locator("#captions .time")).to_contain_text("words on the photo")
+    page.get_by_label("Rerank with the word detector").uncheck()
+    expect(page.locator("#captions .time")).not_to_contain_text("words on the photo")
 
 
 def test_a_bad_file_gets_a_sentence_and_the_next_photo_is_captioned(page, tmp_path):

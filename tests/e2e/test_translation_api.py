@@ -19,6 +19,7 @@ def test_a_text_gets_the_documented_fields(client):
     assert len(result["hypotheses"]) == 5
     logprobs = [hypothesis["logprob"] for hypothesis in result["hypotheses"]]
     assert result["logprob"] == logprobs[0] < 0
+    assert {"copies", "channel"} == set(result["hypotheses"][0]["scores"])
     assert result["seconds"] > 0
 
 
@@ -73,8 +74,7 @@ def test_agents_find_the_endpoint_as_an_mcp_tool(app: App):
         "target",
         "beam_size",
         "length_penalty",
-        "channel_weight",
-        "backward_weight",
+        "rerank",
     }
     assert all(value["description"] for value in properties.values())
     assert not any("show_" in tool["name"] for tool in tools)

@@ -128,7 +128,7 @@ TRANSLATED = (
     ("fr", "en", "Je ne sais pas ce que tu veux dire.", {}),
     ("fr", "en", "Une femme lit un livre dans le train.", {}),
     ("en", "cs", "A man in a blue shirt is standing on a ladder.", {}),
-    ("en", "cs", "Thank you very much for your help.", {}),
+    ("en", "cs", "Where is the station?", {}),
     ("cs", "en", "Muž spí na gauči v zeleném pokoji.", {}),
     ("cs", "en", "Zítra půjdu do školy.\nKde je nejbližší nemocnice?", {}),
 )
@@ -268,8 +268,8 @@ SAID = {  # options for each clip: of `drawn_mouth` a sentence and its speaker, 
         (("still", 25), {}),
     ),
     "grid": (
-        (("one syllable", 50), {}), (("two syllables", 75), {"beam_size": 30}), (("chatter", 75), {}),
-        (("chatter", 75), {"grammar": True}), (("chatter", 75), {"insertion_penalty": 0.0}),
+        (("one syllable", 50), {}), (("two syllables", 60), {"beam_size": 30}), (("three syllables", 75), {}),
+        (("one syllable", 50), {"grammar": True}), (("three syllables", 75), {"insertion_penalty": 0.5}),
     ),
     "animated": (
         (("place blue at f two now", 3005), {}), (("bin red with k nine again", 3011), {}),

@@ -17,6 +17,7 @@ OPENINGS = {  # how far the mouth of `talking_face` is open over the clip, 0..1,
     "still": (0, 0),
     "one syllable": (0, 0, 0, 1, 0.9, 0, 0, 0),
     "two syllables": (0, 0, 0.6, 0.2, 1, 0, 0),
+    "three syllables": (0, 0.5, 0.1, 0.8, 0.2, 0.4, 0),
     "chatter": (0, 0.8, 0.1, 1, 0.3, 0.7, 0, 0.4, 0.9, 0.2, 0.6, 0),
 }
 _SIDE, _MOUTH = 288, (143, 214, 30, 7)  # pixels: of the face's picture; x, y, half width and half height of the mouth

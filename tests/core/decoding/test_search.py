@@ -2,12 +2,11 @@
 
 import copy
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from core.decoding.search import Beam, Sampling, beam_search, beam_trace, greedy_search, sample, truncate
+from core.decoding.search import Beam, beam_search, beam_trace, greedy_search
 from core.input.tokenizers import BOS, EOS
 from core.networks.decoder import DecoderConfig, LSTMDecoder
 
@@ -107,57 +106,6 @@ def test_length_penalty_prefers_longer_sequences(decoder, memory):
         return sum(len(best[0].tokens) for best in found) / len(found)
 
     assert mean_length(2.0) > mean_length(0.0)
-
-
-class Chain:
-    """A decoder without memory that always wants to say 4 5 4 5 ..., and stops by a small chance."""
-
-    def initial_state(self, sequences, memory):
-        return SimpleNamespace(select=lambda index: self.initial_state(len(index), None))
-
-    def __call__(self, tokens, memory, state):
-        logits = torch.zeros(len(tokens), 1, 8)
-        logits[torch.arange(len(tokens)), 0, torch.where(tokens[:, 0] == 4, 5, 4)] = 4.0
-        return SimpleNamespace(logits=logits, state=self.initial_state(len(tokens), None), attention=None)
-
-
-def test_blocked_n_grams_never_come_twice():
-    free = beam_search(Chain(), None, Beam(size=2, min_length=8, max_length=8), inputs=1)[0][0].tokens
-    assert free == (4, 5, 4, 5, 4, 5, 4, 5, EOS)
-    blocked = beam_search(Chain(), None, Beam(size=2, min_length=8, max_length=8, no_repeat_ngram=2), inputs=1)
-    for h in blocked[0]:
-        bigrams = list(itertools.pairwise(h.tokens))
-        assert len(bigrams) == len(set(bigrams))
-
-
-def test_a_seed_fixes_the_samples_and_temperature_zero_is_greedy(decoder, memory):
-    first, again, other = (sample(decoder, memory, Sampling(samples=3, seed=s)) for s in (7, 7, 8))
-    assert first == again
-    assert first != other
-    cold = sample(decoder, memory, Sampling(temperature=0.0, max_length=8))
-    state, token = decoder.initial_state(4, memory), torch.full((4, 1), BOS)
-    logits = decoder(token, memory, state).logits[:, 0]
-    logits[:, [0, BOS, 3]] = float("-inf")
-    assert [h[0].tokens[0] for h in cold] == logits.argmax(1).tolist()
-
-
-def test_samples_follow_the_distribution():
-    torch.manual_seed(0)
-    drawn = sample(Chain(), None, Sampling(samples=4000, max_length=1), inputs=1)[0]
-    share = sum(h.tokens[0] == 4 for h in drawn) / 4000
-    logits = torch.zeros(8)
-    logits[4] = 4.0
-    logits[[0, BOS, 3]] = float("-inf")
-    assert share == pytest.approx(logits.softmax(0)[4].item(), abs=0.02)
-
-
-def test_truncation_keeps_the_top_k_and_the_nucleus():
-    logits = torch.tensor([[0.5, 0.2, 0.2, 0.1]]).log()
-    assert truncate(logits, Sampling(top_k=1)).isfinite().tolist() == [[True, False, False, False]]
-    assert truncate(logits, Sampling(top_p=0.6)).isfinite().sum() == 2  # 0.5 + 0.2 crosses 0.6
-    assert truncate(logits, Sampling(top_p=0.01)).isfinite().tolist() == [[True, False, False, False]]
-    halved = truncate(logits, Sampling(temperature=0.5)).softmax(1)
-    torch.testing.assert_close(halved, torch.tensor([[0.25, 0.04, 0.04, 0.01]]) / 0.34)
 
 
 # --- looking at a search -------------------------------------------------------------------------------------------

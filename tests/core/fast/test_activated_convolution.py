@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.fast import activated_convolution
 from core.fast.activated_convolution import ActivatedConvolution, activated
 from core.fast.torchvision_import import import_torchvision
 
@@ -43,3 +44,11 @@ def test_no_activation_leaves_the_convolution_and_others_follow_it():
     with torch.inference_mode():
         found = activated(convolution, nn.Hardswish())(maps)
     torch.testing.assert_close(found, nn.functional.hardswish(convolution(maps)).detach())
+
+
+def test_without_the_operator_it_is_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(activated_convolution, "_FUSED_CONVOLUTION", None)
+    convolution, maps = nn.Conv2d(3, 2, 3), torch.randn(1, 3, 8, 8)
+    with torch.inference_mode():
+        found = activated(convolution, nn.ReLU6())(maps)
+        assert torch.equal(found, convolution(maps).clamp(0, 6))

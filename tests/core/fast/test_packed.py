@@ -1,54 +1,48 @@
-"""Packed weights: the same steps, hence the same search, as with the weights themselves."""
-
-import copy
+"""Packed weights: the same products, as exact as 16 bits are."""
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from core.decoding.search import Beam, beam_search
-from core.fast.packed import can_pack
-from core.networks.decoder import DecoderConfig, LSTMDecoder
-
-pytestmark = pytest.mark.skipif(not can_pack(), reason="this build of torch has no FBGEMM")
+from core.fast import packed
+from core.fast.packed import PackedLinear, can_pack, product_with
 
 
-@pytest.fixture(params=[1, 2], ids=["one layer", "two layers"])
-def decoder(request) -> LSTMDecoder:
-    """Untrained, with weights that 16 bits hold, as a checkpoint's are."""
+@pytest.fixture
+def layer():
+    """Weights (40, 24) and bias (40,) that 16 bits hold, as a checkpoint's are, and a few vectors (3, 24)."""
     torch.manual_seed(3)
-    config = DecoderConfig(50, embed_dim=24, hidden_size=32, num_layers=request.param, memory_dim=32, heads=2)
-    return LSTMDecoder(config).half().float().eval()
+    return torch.randn(40, 24).half().float(), torch.randn(40).half().float(), torch.randn(3, 24)
 
 
-def memory_of(decoder: LSTMDecoder):
-    return decoder.project_memory(torch.randn(3, 5, 32))
+@pytest.mark.skipif(not can_pack(), reason="this build of torch has no FBGEMM")
+def test_a_packed_product_is_the_product(layer):
+    weight, bias, vectors = layer
+    product = product_with(weight, bias, torch.float32)
+    assert isinstance(product, PackedLinear)
+    torch.testing.assert_close(product(vectors), F.linear(vectors, weight, bias), atol=1e-4, rtol=1e-4)
 
 
-@torch.inference_mode()
-def test_steps_are_those_of_the_weights_themselves(decoder):
-    memory, tokens = memory_of(decoder), torch.randint(4, 50, (3, 6))
-    whole = decoder(tokens, memory)
-    decoder.pack()
-    state, logits = decoder.initial_state(3, memory), []
-    for step in tokens.T:
-        output = decoder(step[:, None], memory, state)
-        state = output.state
-        logits.append(output.logits)
-    torch.testing.assert_close(torch.cat(logits, 1), whole.logits, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(tuple(state), tuple(whole.state), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(decoder(tokens, memory).logits, whole.logits)  # several steps at once are as before
+def test_without_fbgemm_the_plain_product_is_taken(layer, monkeypatch):
+    monkeypatch.setattr(packed, "can_pack", lambda: False)
+    weight, bias, vectors = layer
+    product = product_with(weight, bias, torch.float32)
+    assert not isinstance(product, PackedLinear)
+    assert torch.equal(product(vectors), F.linear(vectors, weight, bias))
 
 
-@torch.inference_mode()
-def test_a_packed_decoder_writes_the_same_with_some_of_its_words_too(decoder):
-    memory, words = memory_of(decoder), torch.tensor([0, 1, 2, 3, *range(9, 30)])
-    packed = copy.copy(decoder)
-    packed.pack()
-    assert not decoder.cells
-    for before, after in ((decoder, packed), (decoder.restrict(words), packed.restrict(words))):
-        assert after.output is not None
-        assert before.output is None
-        found = (beam_search(each, memory, Beam(3, max_length=7)) for each in (before, after))
-        for ours, theirs in zip(*found, strict=True):
-            assert [h.tokens for h in ours] == [h.tokens for h in theirs]
-            assert [h.logprob for h in ours] == pytest.approx([h.logprob for h in theirs], abs=1e-3)
+def test_a_product_in_bfloat16_gives_what_it_was_given_in_its_type(layer):
+    weight, bias, vectors = layer
+    found = product_with(weight, bias, torch.bfloat16)(vectors)
+    assert found.dtype == torch.float32
+    expected = F.linear(vectors, weight, bias)
+    assert (found - expected).norm() < 0.02 * expected.norm()
+
+
+def test_later_changes_of_the_weights_change_nothing(layer):
+    weight, bias, vectors = layer
+    product = product_with(weight, bias, torch.float32)
+    before = product(vectors)
+    if isinstance(product, PackedLinear):
+        weight.zero_()
+        assert torch.equal(product(vectors), before)

@@ -14,7 +14,7 @@ from skimage import data
 
 from core.errors import InputError
 from core.input.image import load_image
-from core.input.image_checks import jpeg_is_buffered, seems_to_be
+from core.input.image_checks import jpeg_is_buffered, kind_of_file
 from tests.bad_input import BAD_IMAGES, encode, heic, png, quarters
 
 ROOT = Path(__file__).parents[3]
@@ -127,9 +127,9 @@ def test_jpegs_that_a_decoder_must_hold_whole(content, buffered):
     ],
 )
 def test_other_files_are_named(head, words):
-    assert words in seems_to_be(head)
+    assert words in kind_of_file(head)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
 def test_the_start_of_a_picture_is_not_taken_for_something_else(file_format):
-    assert seems_to_be(encode(quarters(), file_format)[:16]) is None
+    assert kind_of_file(encode(quarters(), file_format)[:16]) is None

@@ -12,19 +12,17 @@ from core.input.tokenizers import (
     encode,
     pad,
     train_bpe_tokenizer,
-    train_character_tokenizer,
     train_word_tokenizer,
 )
 
 TEXTS = ["A dog 's bone .", "The café, 2 e-mails!", "a dog does n't bark", "low lower lowest\n\tnewest"] * 2
 
 
-@pytest.fixture(scope="module", params=["word", "bpe", "character"])
+@pytest.fixture(scope="module", params=["word", "bpe"])
 def tokenizer(request) -> PreTrainedTokenizerFast:
     return {
         "word": train_word_tokenizer,
         "bpe": lambda texts: train_bpe_tokenizer(texts, vocab_size=90),
-        "character": train_character_tokenizer,
     }[request.param](TEXTS)
 
 
@@ -76,8 +74,6 @@ def test_a_saved_tokenizer_is_the_same_tokenizer(tokenizer, tmp_path):
 def test_training_twice_gives_the_same_ids(tokenizer):
     train = {"WordLevel": train_word_tokenizer, "BPE": lambda texts: train_bpe_tokenizer(texts, vocab_size=90)}
     kind = type(tokenizer.backend_tokenizer.model).__name__
-    if " " in tokenizer.get_vocab():
-        train["WordLevel"] = train_character_tokenizer
     assert train[kind](TEXTS).get_vocab() == tokenizer.get_vocab()
 
 
@@ -136,18 +132,6 @@ def test_bpe_merges_what_is_frequent_up_to_the_vocabulary_size():
 def test_bpe_splits_digits_and_punctuation():
     tokenizer = train_bpe_tokenizer(["in 1984, 1984, 1984 and 1984."] * 9, vocab_size=60)
     assert words(tokenizer, "1984.") == ["▁", "1", "9", "8", "4", "."]
-
-
-# --- characters --------------------------------------------------------------------------------------------------
-
-
-def test_characters_round_trip_exactly():
-    tokenizer = train_character_tokenizer(["Le café\n\tn'est  pas 😀 <b>"])
-    text = "café 😀\n\n\t<a>  Le"
-    (ids,) = encode(tokenizer, [text])
-    assert len(ids) == len(text) + 2
-    assert tokenizer.decode(ids, skip_special_tokens=True) == text
-    assert words(tokenizer, "cab!") == ["c", "a", "b", "<unk>"]
 
 
 def test_bpe_may_keep_contractions_and_normalise_otherwise():

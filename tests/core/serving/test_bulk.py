@@ -2,11 +2,14 @@
 
 import io
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
 
 from core.errors import InputError, ModelError
+from core.input.text import clean_text
 from core.serving.bulk import answers_in_batches, answers_one_by_one, open_lines, read_requests, write_answers
 
 
@@ -109,3 +112,33 @@ def test_what_a_line_says_goes_before_the_defaults():
     found = list(read_requests(['{"a": 1}', '{"a": 1, "b": 2}', "?"], ["a"], ["b"], {"b": 9}))
     assert found[:2] == [{"a": 1, "b": 9}, {"a": 1, "b": 2}]
     assert isinstance(found[2], InputError)
+
+
+def test_a_line_that_is_not_utf_8_spoils_no_other(tmp_path):
+    file = tmp_path / "mixed.txt"
+    file.write_bytes(b"good\nna\xefve\rstill the same line\nfine\n")
+    with open_lines(str(file)) as lines:
+        found = list(lines)
+    assert [line.rstrip("\n") for line in found] == ["good", "na\udcefve\rstill the same line", "fine"]
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        clean_text(found[1], 100)
+
+
+PIPED = """
+import sys
+from core.serving.command_line import Command, run_command
+from core.serving.bulk import open_lines, write_answers
+
+def answer(options):
+    with open_lines("-") as lines:
+        return write_answers({"line": line.rstrip("\\n")} for line in lines)
+
+sys.exit(run_command("demos.toy", "Toy.", {"predict": Command("echo", lambda parser: None, answer)}, []))
+"""
+
+
+def test_surrogates_do_not_end_a_run():
+    """As they come from a pipe in another encoding: shown escaped, in JSON that can be read."""
+    done = subprocess.run([sys.executable, "-c", PIPED], input=b"caf\xe9\rau lait\nfine\n", capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == ["caf\udce9\rau lait", "fine"]

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from core.input.tokenizers import train_word_tokenizer
 from core.networks.decoder import DecoderConfig
-from demos.captioning.data import read_collection
+from core.training.captioned_photos import read_collection
 from demos.captioning.model import Captioner, CaptionerConfig
 from demos.captioning.train import Collections
 

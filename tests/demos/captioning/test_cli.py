@@ -51,7 +51,7 @@ def test_a_folder_gives_one_json_object_per_photo_in_order(folder, capsys):
 
 def test_json_lines_keep_order_and_errors_stay_in_their_place(folder, capsys, monkeypatch):
     requests = [
-        json.dumps({"image": str(folder / "tower.jpg"), "beam_size": 2}),
+        json.dumps({"image": str(folder / "tower.jpg"), "n_best": 2}),
         "this is not JSON",
         json.dumps({"image": str(folder / "missing.jpg")}),
         json.dumps({"beam_size": 3}),

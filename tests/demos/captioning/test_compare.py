@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from core.errors import InputError, ModelError
 from core.fast.torchvision_import import import_torchvision
-from demos.captioning.compare import BLIP, Answer, caption_with_blip
+from demos.captioning.compare import BLIP, BlipCaption, caption_with_blip
 
 CHEETAH = gr.media.get_image("cheetah1.jpg")
 WORDS = ["a", "cat", "dog", "runs", "sits", "on", "the", "grass"]
@@ -34,7 +34,7 @@ def tiny_blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_photo_gets_a_caption_and_the_time_it_took(tiny_blip):
     answer = caption_with_blip(CHEETAH, tiny_blip, max_length=6)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, BlipCaption)
     assert set(answer.text.split()) <= set(WORDS)
     assert answer.seconds > 0
 

@@ -38,8 +38,8 @@ def test_five_ranked_captions_with_log_probabilities_and_attention(predictor):
         assert h.tokens[-1].text == "<eos>"
         assert h.logprob == pytest.approx(sum(token.logprob for token in h.tokens), abs=1e-3)
         assert h.attention.shape == (len(h.tokens), 9, 9)
-        assert h.attention.sum((1, 2)) == pytest.approx(h.looked, abs=1e-5)
-        assert all(0 <= share <= 1 for share in h.looked)
+        assert h.attention.sum((1, 2)) == pytest.approx(h.photo_share, abs=1e-5)
+        assert all(0 <= share <= 1 for share in h.photo_share)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_same_photo_in_any_form_gives_the_same_answer(predictor, tmp_path):
 
 
 def test_a_wider_beam_never_scores_lower(predictor):
-    options = [CaptioningOptions(size, length_penalty=0.0, detector_weight=0.0) for size in (1, 3, 10)]
+    options = [CaptioningOptions(size, length_penalty=0.0, rerank=False) for size in (1, 3, 10)]
     scores = [predictor(TOWER, option).logprob for option in options]
     assert scores[1] >= scores[0] - 1e-4
     assert scores[2] >= scores[0] - 1e-4
@@ -77,34 +77,45 @@ def test_a_wider_beam_never_scores_lower(predictor):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
 def test_without_the_detector_the_log_probability_ranks(predictor, alpha):
-    found = predictor(TOWER, CaptioningOptions(length_penalty=alpha, detector_weight=0.0)).hypotheses
+    found = predictor(TOWER, CaptioningOptions(length_penalty=alpha, rerank=False)).hypotheses
     assert len(found) == 5
     scores = [h.logprob / len(h.tokens) ** alpha for h in found]
     assert scores == sorted(scores, reverse=True)
 
 
-def test_the_detector_chooses_among_twice_as_many(predictor):
-    wide = {h.text for h in predictor(TOWER, CaptioningOptions(10, detector_weight=0.0)).hypotheses}
-    chosen = predictor(TOWER).hypotheses
-    assert len(chosen) == 5
-    assert {h.text for h in chosen} <= wide
-    odds = predictor.search([load_image(TOWER)], CaptioningOptions())[0][1]
+def test_the_detector_chooses_among_all_that_was_found(predictor):
+    likeliest = [h.text for h in predictor(TOWER, CaptioningOptions(n_best=10, rerank=False)).hypotheses]
+    chosen = [h.text for h in predictor(TOWER).hypotheses]
+    assert (len(likeliest), len(chosen)) == (10, 5)
+    assert set(chosen) <= set(likeliest)
+    assert chosen != likeliest[:5]
+    (found,) = predictor.search([load_image(TOWER)], CaptioningOptions())
+    weights = dict(predictor.model.config.rerank)
+    assert set(weights) == {"sure", "seen", "repeated"} == set(found[0].scores)
+    best = max(found, key=lambda h: h.score + sum(weight * h.scores[name] for name, weight in weights.items()))
+    assert chosen[0] == predictor.tokenizer.decode(best.tokens, skip_special_tokens=True)
+
+
+def test_the_detector_sees_what_is_there(predictor):
+    _, (odds,) = predictor.memory([load_image(TOWER)])
     vocabulary = predictor.tokenizer.get_vocab()
     assert odds[vocabulary["tower"]] > 0 > odds[vocabulary["dog"]]
 
 
 def test_options_are_obeyed(predictor):
-    result = predictor(CHEETAH, CaptioningOptions(beam_size=3, max_length=4))
+    result = predictor(CHEETAH, CaptioningOptions(n_best=3, max_length=4))
     assert len(result.hypotheses) == 3
+    assert len(predictor(CHEETAH, CaptioningOptions(beam_size=2)).hypotheses) == 2  # no more than were found
     assert all(len(h.text.split()) <= 4 for h in result.hypotheses)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"beam_size": 0}, {"beam_size": 21}, {"beam_size": 2.5}, {"beam_size": True}, {"beam_size": "5"},
+        {"beam_size": 0}, {"beam_size": 41}, {"n_best": 0}, {"n_best": 41},
+        {"beam_size": 2.5}, {"beam_size": True}, {"beam_size": "5"},
         {"length_penalty": -1}, {"length_penalty": float("nan")}, {"max_length": 0}, {"max_length": 10_000},
-        {"detector_weight": -1}, {"detector_weight": "much"},
+        {"rerank": 1}, {"rerank": "yes"},
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_named(wrong):

@@ -1,11 +1,15 @@
-"""Captions are ranked by what the word detector says of their words, and the weights by what that is good for."""
+"""Captions are ranked by what the word detector says of their words."""
+
+import math
 
 import pytest
 import torch
 
-from core.decoding.search import Hypothesis
+from core.decoding.hypothesis import Hypothesis
+from core.decoding.rerank import rank, tune
 from core.input.tokenizers import EOS, train_word_tokenizer
-from demos.captioning.ranking import WEIGHTS, DetectorWeights, WordJudge, choose_weights
+from demos.captioning.ranking import DetectorScores
+from demos.captioning.train import RERANK_WEIGHTS
 
 TOKENIZER = train_word_tokenizer(["a dog", "a cat", "a zebra", "the dog"] * 5, 1)
 DOG, CAT, ZEBRA, A = (TOKENIZER.get_vocab()[word] for word in ("dog", "cat", "zebra", "a"))
@@ -24,48 +28,53 @@ def detected(**odds: float) -> torch.Tensor:
 
 
 @pytest.fixture
-def judge() -> WordJudge:
-    return WordJudge(TOKENIZER, len(TOKENIZER))
+def detector() -> DetectorScores:
+    return DetectorScores(TOKENIZER, len(TOKENIZER))
 
 
-def test_without_weights_the_order_of_the_search_stays(judge):
-    found = [caption(-1.0, A, CAT), caption(-1.1, A, DOG), caption(-1.2, A)]
-    assert judge.rank(found, detected(dog=5.0), DetectorWeights()) == found
+def test_a_caption_is_scored_by_its_words_and_stays_as_it_is(detector):
+    found = [caption(-1.0, A, DOG, A, CAT, A, DOG)]
+    (scored,) = detector.add(found, detected(dog=2.0, cat=0.0))
+    assert scored == found[0]
+    chance = 1 / (1 + math.exp(-2))
+    assert scored.scores == pytest.approx({"sure": 1.0, "seen": chance + 0.5, "repeated": -1.0})
 
 
-@pytest.mark.parametrize("weights", [DetectorWeights(sure=0.4), DetectorWeights(seen=0.4)], ids=["sure", "seen"])
-def test_a_caption_whose_words_are_on_the_photo_comes_first(judge, weights):
+@pytest.mark.parametrize("name", ["sure", "seen"])
+def test_a_caption_whose_words_are_on_the_photo_comes_first(detector, name):
     found = [caption(-1.0, A, CAT), caption(-1.1, A, DOG)]
-    assert judge.rank(found, detected(dog=5.0), weights)[0] is found[1]
-    assert judge.rank(found, detected(cat=5.0), weights)[0] is found[0]
+    assert rank(detector.add(found, detected(dog=5.0)), {}) == found
+    assert rank(detector.add(found, detected(dog=5.0)), {name: 0.4})[0] == found[1]
+    assert rank(detector.add(found, detected(cat=5.0)), {name: 0.4})[0] == found[0]
 
 
 def test_function_words_and_words_without_a_detector_do_not_count():
-    judge = WordJudge(TOKENIZER, ZEBRA)  # the rarest word is not detected
+    detector = DetectorScores(TOKENIZER, ZEBRA)  # the rarest word is not detected
     found = [caption(-1.0, A, DOG), caption(-1.0, A, A, DOG, ZEBRA)]
-    weights = DetectorWeights(0.4, 0.4)
-    assert judge.rank(found, detected(dog=1.0, a=9.0, zebra=9.0)[:ZEBRA], weights) == found
+    first, second = detector.add(found, detected(dog=1.0, a=9.0, zebra=9.0)[:ZEBRA])
+    assert first.scores == second.scores
 
 
-def test_a_caption_of_function_words_tells_nothing_and_comes_last(judge):
+def test_a_caption_of_function_words_tells_nothing_and_comes_last(detector):
     found = [caption(-1.0, A), caption(-1.0, A, DOG)]
-    assert judge.rank(found, detected(dog=-1.0), DetectorWeights(sure=0.4))[0] is found[1]
+    assert rank(detector.add(found, detected(dog=-1.0)), {"sure": 0.4})[0] == found[1]
 
 
-def test_a_word_that_is_said_again_counts_against_a_caption_but_a_function_word_does_not(judge):
+def test_a_word_that_is_said_again_counts_against_a_caption_but_a_function_word_does_not(detector):
     found = [caption(-1.0, A, DOG, A, DOG), caption(-1.1, A, DOG, A, A)]
-    assert judge.rank(found, detected(dog=1.0), DetectorWeights(sure=0.4, seen=0.4)) == found
-    assert judge.rank(found, detected(dog=1.0), DetectorWeights(0.4, 0.4, repeated=0.2))[0] is found[1]
+    scored = detector.add(found, detected(dog=1.0))
+    assert rank(scored, {"sure": 0.4, "seen": 0.4}) == found
+    assert rank(scored, {"sure": 0.4, "seen": 0.4, "repeated": 0.2})[0] == found[1]
 
 
-def test_the_chosen_weights_are_those_that_put_the_better_captions_first(judge):
+def test_the_chosen_weights_are_those_that_put_the_better_captions_first(detector):
     """Each photo has a likelier caption that is wrong; only the detector tells, and only if it counts enough."""
-    photos = [([caption(-1.0, A, CAT), caption(-1.6, A, DOG)], detected(dog=0.0, cat=-4.0)) for _ in range(3)]
+    found = detector.add([caption(-1.0, A, CAT), caption(-1.6, A, DOG)], detected(dog=0.0, cat=-4.0))
 
     def quality(best: list[Hypothesis]) -> float:
         return sum(DOG in hypothesis.tokens for hypothesis in best)
 
-    weights = choose_weights(judge, photos, quality)
-    assert quality([judge.rank(*photo, weights)[0] for photo in photos]) == 3
-    assert {weights.sure, weights.seen} <= set(WEIGHTS)
-    assert choose_weights(judge, photos, lambda best: -quality(best)) == DetectorWeights()
+    grid = ({"sure": RERANK_WEIGHTS, "seen": RERANK_WEIGHTS}, {"repeated": RERANK_WEIGHTS})
+    weights = tune([found] * 3, quality, grid)
+    assert quality([rank(found, weights)[0]]) == 1
+    assert tune([found] * 3, lambda best: -quality(best), grid) == {"sure": 0.0, "seen": 0.0, "repeated": 0.0}

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from core.input.tokenizers import Token
-from core.metrics import java_available
-from demos.captioning import tab
-from demos.captioning.predict import Caption, CaptioningResult
+from demos.captioning import tab, view
+from demos.captioning.predict import Caption
 
 WORDS = ("a", "dog's", "tail", "<eos>")
 
@@ -71,21 +70,6 @@ def test_a_session_whose_time_is_up_is_told_to_choose_the_photo_again(shown, tmp
         assert str(tmp_path) not in error.value.message
 
 
-def test_captions_are_buttons_with_their_logprobs(shown):
-    html = tab.captions_html(CaptioningResult("a dog's tail", -3.6, shown.captions, 0.123), 1, 0.7)
-    assert html.count("<li>") == 2
-    assert "logprob -3.60" in html
-    assert "2 captions in 0.12 s, ranked by logprob / length<sup>0.7</sup>." in html
-    assert html.count('aria-pressed="true"') == 1
-    assert "dog&#x27;s" in html
-    assert "<eos>" not in html
-    assert "ranked by logprob / length." in tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 1)
-    assert "ranked by logprob." in tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0)
-    judged = tab.captions_html(CaptioningResult("a", -1, shown.captions, 0.1), 0, 0, 0.5)
-    assert "ranked by logprob + 0.5 × <span" in judged
-    assert "words on the photo" in judged
-
-
 def test_the_visitor_s_own_caption_is_scored_against(shown):
     scores = tab.show_scores(shown, "A dog's tail!\n\nsomething else", False)
     assert scores.count("100.0") == 4  # BLEU-1 to 3 and ROUGE-L; no four words in a row
@@ -94,15 +78,15 @@ def test_the_visitor_s_own_caption_is_scored_against(shown):
     assert "choose a photo" in tab.show_scores(None, "a dog", False)
 
 
-@pytest.mark.skipif(not java_available(), reason="METEOR needs Java")
+@pytest.mark.java
 def test_meteor_is_scored_where_it_is_asked_for(shown):
     assert "METEOR" in tab.show_scores(shown, "a dog's tail", True)
 
 
 def test_without_a_photo_every_panel_says_what_to_do():
-    assert tab.show_captions(None, 5, 0.7, 20, 1) == (tab.HELLO, None, None, None)
+    assert tab.show_captions(None, 10, 5, 0.7, 20, True) == (view.HELLO, None, None, None)
     assert tab.show_labels(None, None) is None
-    assert "choose a picture first" in tab.show_comparison(None, 5, 0.7, 20, 1)
+    assert "choose a picture first" in tab.show_comparison(None, 10, 5, 0.7, 20, True)
 
 
 def test_the_examples_exist():

@@ -1,35 +1,21 @@
-"""The recipe on eight drawn shapes: each stage learns what it is for, and nothing else changes."""
+"""Each kind of stage, with a small decoder on eight drawn shapes, learns what it is for, and nothing else changes."""
 
 import copy
-import gzip
-import json
-import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from core.checkpoint import load_tokenizer
 from core.decoding.search import greedy_search
 from core.input.tokenizers import BOS, EOS, PAD, encode, pad
 from core.training.loop import TrainingConfig
-from demos.captioning.__main__ import main
+from core.training.losses import next_token_loss
+from core.training.recipes import StageRun
 from demos.captioning.data import CAPTIONS_PER_PHOTO, CaptionedStems, Collate
 from demos.captioning.model import Captioner
-from demos.captioning.ranking import WEIGHTS
-from demos.captioning.train import (
-    SelfCriticalLoss,
-    cross_entropy,
-    reward_of,
-    sample_captions,
-    teacher_loss,
-    train_language,
-    train_on_photos,
-)
+from demos.captioning.train import Language, SelfCriticalLoss, Teacher, reward_of, sample_captions
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
@@ -56,147 +42,29 @@ def batch(captioner, collections, tokenizer) -> dict[str, Tensor]:
     return Collate(len(tokenizer), crop=False)([stems[row] for row in range(8)])
 
 
-# --- the command line --------------------------------------------------------------------------------------------
+# --- the stages ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def runs(toys, tmp_path_factory):
-    """The three stages, each from the one before, at the shipped decoder's size. Folder of their outputs."""
-    folder = tmp_path_factory.mktemp("runs")
-    common = ["--data", str(toys), "--cache", str(folder / "cache"), "--precision", "no"]
-    with gzip.open(folder / "captions.txt.gz", "wt") as file:
-        file.write("A red square .\nA yellow circle .\nA purple elephant .\n" * 128)
-
-    def stage(name: str, *arguments: str) -> None:
-        assert main(["train", name, *common, "--out", str(folder / name), *arguments]) == 0
-
-    stage("language", "--encoder", "efficientnet_lite0", "--text", str(folder / "captions.txt.gz"))
-    small = ("--batch-size", "2")
-    start = str(folder / "language" / "best")
-    stage("teacher", "--start", start, "--epochs", "2", "--learning-rate", "0.003", *small)
-    stage("self-critical", "--start", str(folder / "teacher" / "best"), "--epochs", "1", *small)
-    yield folder
-    shutil.rmtree(folder)  # half a gigabyte of optimiser states
-
-
-def read_log(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def test_the_stages_log_their_figures(runs):
-    teacher = [record for record in read_log(runs / "teacher") if "loss" in record]
-    assert [record["step"] for record in teacher] == [20, 40]  # forty photos, two at a time, twice
-    for figure in ("loss", "captions", "words"):
-        assert teacher[1][figure] < 0.9 * teacher[0][figure]
-    judged = [record["dev"] for record in read_log(runs / "teacher") if "dev" in record]
-    assert [list(dev) for dev in judged] == [["CIDEr", "BLEU-4", "ROUGE-L"]] * 2
-    (critical,) = [record for record in read_log(runs / "self-critical") if "loss" in record]
-    assert 0 <= critical["reward"] <= 10
-    for stage in ("teacher", "self-critical"):
-        with Image.open(runs / stage / "curve.png") as curve:
-            assert min(curve.size) > 200
-
-
-def test_the_ranking_is_chosen_and_the_weights_stay(runs, toys, tmp_path):
-    start, out = runs / "teacher" / "best", tmp_path / "ranked"
-    arguments = ["--data", str(toys), "--start", str(start), "--out", str(out)]
-    assert main(["train", "ranking", *arguments, "--test-size", "200"]) == 0
-    before, ranked = Captioner.from_pretrained(start), Captioner.from_pretrained(out / "best")
-    assert set(asdict(ranked.config.ranking).values()) <= set(WEIGHTS)
-    assert (before.config.test_size, ranked.config.test_size) == (None, 200)
-    assert not changed(ranked, before.state_dict())
-    assert load_tokenizer(out / "best").get_vocab() == load_tokenizer(start).get_vocab()
-
-
-def test_photos_can_be_seen_anew_each_time(runs, toys, tmp_path):
-    """With five times the photos, since they are never twice the same; the cache serves the dev photos alone."""
-    start, cache = runs / "teacher" / "best", tmp_path / "cache"
-    fresh = ("--fresh", "--start", str(start), "--epochs", "1", "--learning-rate", "0.002", "--batch-size", "4")
-    arguments = ["--data", str(toys), "--cache", str(cache), "--precision", "no", "--out", str(tmp_path), *fresh]
-    assert main(["train", "teacher", *arguments]) == 0
-    assert len(list(cache.glob("*.npy"))) == 1
-    figures = [record["dev"]["CIDEr"] for folder in (runs / "teacher", tmp_path) for record in read_log(folder)[-1:]]
-    assert figures[1] > 0.8 * figures[0]
-
-
-@pytest.mark.parametrize("stage", ["average", "ranking"])
-def test_a_stage_that_needs_a_checkpoint_says_so(stage, toys, tmp_path, capsys):
-    assert main(["train", stage, "--data", str(toys), "--out", str(tmp_path)]) == 2
-    assert "--start" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("stage", ["language", "teacher", "self-critical"])
-def test_each_stage_leaves_a_checkpoint_that_answers_the_same_after_saving(runs, stage, batch, tmp_path):
-    model, tokenizer = Captioner.from_pretrained(runs / stage / "best"), load_tokenizer(runs / stage / "best")
-    assert (model.config.encoder, model.config.vocab_size) == ("efficientnet_lite0", len(tokenizer))
-    model.save_pretrained(tmp_path, half=False)
-    again = Captioner.from_pretrained(tmp_path)
-    with torch.inference_mode():
-        found, repeated = (
-            greedy_search(network.decoder, network.memory(batch["stem_maps"])[0], max_length=6)
-            for network in (model, again)
-        )
-    assert found == repeated
-
-
-def test_the_language_stage_touches_the_decoder_only_and_self_criticism_not_the_tail(runs):
-    language, teacher, critical = (
-        Captioner.from_pretrained(runs / stage / "best") for stage in ("language", "teacher", "self-critical")
-    )
-    imagenet = language.encoder.tail.state_dict()
-    for name, tensor in language.tail.state_dict().items():
-        assert torch.equal(tensor, imagenet[name].half().to(tensor.dtype))  # as a checkpoint keeps it
-    assert changed(teacher.tail, snapshot(language.tail))
-    assert not changed(critical.tail, snapshot(teacher.tail))
-    assert changed(critical.decoder, snapshot(teacher.decoder))
-
-
-def test_resuming_a_finished_stage_trains_no_further(runs, toys):
-    before = (runs / "teacher" / "log.jsonl").read_text()
-    arguments = ["--data", str(toys), "--cache", str(runs / "cache"), "--precision", "no", "--batch-size", "2"]
-    arguments += ["--start", str(runs / "language" / "best"), "--epochs", "2", "--out", str(runs / "teacher")]
-    assert main(["train", "teacher", *arguments, "--resume"]) == 0
-    assert (runs / "teacher" / "log.jsonl").read_text() == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["language"], "name a file with --text"),
-        (["teacher", "--batch-size", "41"], "smaller batch size"),
-    ],
-)
-def test_a_stage_that_lacks_something_says_so(toys, collections, tmp_path, capsys, arguments, message):
-    places = ["--data", str(toys), "--cache", str(collections.cache_folder), "--out", str(tmp_path / "out")]
-    assert main(["train", *arguments, *places, "--precision", "no", "--encoder", "efficientnet_lite0"]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
-
-
-def test_a_folder_without_captions_is_named(tmp_path, capsys):
-    assert main(["train", "teacher", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert f"{tmp_path} holds neither" in capsys.readouterr().err
-
-
-# --- the stages, with a small decoder ----------------------------------------------------------------------------
+def stage_in(folder: Path) -> StageRun:
+    return StageRun(folder, folder, folder)
 
 
 def test_language_stage_learns_word_order_in_the_decoder_alone(captioner, tokenizer, tmp_path):
-    text = tmp_path / "captions.txt"
-    text.write_text("\n".join(["A red square .", "A yellow circle ."] * 128 + ["A purple elephant ."] * 300))
+    (tmp_path / "captions.txt").write_text(
+        "\n".join(["A red square .", "A yellow circle ."] * 128 + ["A purple elephant ."] * 300)
+    )
     right, wrong = (pad(encode(tokenizer, [caption] * 2)) for caption in ("a red square", "square red a"))
     encoder, before = snapshot(captioner.encoder), snapshot(captioner)
     config = TrainingConfig(epochs=25, learning_rate=0.02, warmup_steps=3)
-    train_language(captioner, tokenizer, text, config, tmp_path / "out", resume=False)
+    Language(text="captions.txt", training=config).train_network(captioner, tokenizer, stage_in(tmp_path))
     captioner.eval()
     with torch.inference_mode():
-        losses = [cross_entropy(captioner(None, tokens)[0], tokens, smoothing=0).item() for tokens in (right, wrong)]
+        losses = [next_token_loss(captioner(None, tokens)[0], tokens).item() for tokens in (right, wrong)]
     assert losses[0] < 0.5  # ln 2 for the colour, nothing for the other three
     assert losses[1] > 2
     assert {name.partition(".")[0] for name in changed(captioner, before)} == {"decoder"}
     assert not changed(captioner.encoder, encoder)
-    saved = Captioner.from_pretrained(tmp_path / "out" / "best")
+    saved = Captioner.from_pretrained(tmp_path / "best")
     assert not changed(saved.decoder, captioner.decoder.half().float().state_dict())
 
 
@@ -205,13 +73,12 @@ def test_teacher_forcing_recites_the_toy_set_with_a_frozen_cnn(captioner, collec
     assert greedy_captions(captioner, tokenizer, batch["stem_maps"]) != expected
     encoder, tail = snapshot(captioner.encoder), snapshot(captioner.tail)
     config = TrainingConfig(epochs=12, learning_rate=0.01, warmup_steps=10, weight_decay=0.01, patience=99)
-    records = train_on_photos(
-        captioner, tokenizer, collections, teacher_loss, config, tmp_path, False, batch_size=8, tail_rate=0.0
-    )
+    stage = Teacher(batch_size=8, tail_rate=0.0, training=config)
+    records = stage.train_network(captioner, tokenizer, collections, stage_in(tmp_path))
     assert greedy_captions(captioner, tokenizer, batch["stem_maps"]) == expected
     with torch.inference_mode():
         logits, words = captioner(batch["stem_maps"], batch["tokens"])
-    assert cross_entropy(logits, batch["tokens"], smoothing=0).item() < 0.3
+    assert next_token_loss(logits, batch["tokens"]).item() < 0.3
     assert torch.equal(words > 0, batch["words"] > 0)  # the words of each photo, detected
     cider = [record["dev"]["CIDEr"] for record in records if "dev" in record]
     assert max(cider) > 300 > cider[0]
@@ -224,10 +91,8 @@ def test_teacher_forcing_recites_the_toy_set_with_a_frozen_cnn(captioner, collec
 
 def test_fine_tuning_moves_the_tail_but_no_statistics_and_not_the_stem(captioner, collections, tokenizer, tmp_path):
     encoder, before = snapshot(captioner.encoder), snapshot(captioner)
-    config = TrainingConfig(epochs=1, learning_rate=0.01, warmup_steps=1)
-    train_on_photos(
-        captioner, tokenizer, collections, teacher_loss, config, tmp_path, False, batch_size=20, tail_rate=0.1
-    )
+    stage = Teacher(batch_size=20, training=TrainingConfig(epochs=1, learning_rate=0.01, warmup_steps=1))
+    stage.train_network(captioner, tokenizer, collections, stage_in(tmp_path))
     moved = changed(captioner, before)
     parameters = {name for name, parameter in captioner.named_parameters() if not name.startswith("encoder.")}
     assert moved == parameters  # every one of them, and no buffer: batch norm keeps ImageNet's statistics

@@ -17,7 +17,7 @@ class EndlessPredictor:
     """Stands in for the network: it writes until somebody stops it."""
 
     corpora = {"linux": ("C", "characters", "")}  # noqa: RUF012
-    bursts, closed = 0, False
+    chunks, closed = 0, False
 
     def pieces(self, corpus: str, prompt: str) -> tuple[list[str], tuple[str, ...]]:
         return list(prompt), ()
@@ -25,7 +25,7 @@ class EndlessPredictor:
     def stream(self, corpus: str, prompt: str, options: object) -> Iterator[tuple[Token, ...]]:
         try:
             while True:
-                self.bursts += 1
+                self.chunks += 1
                 time.sleep(0.02)
                 yield (Token("x", -1.0),)
         finally:
@@ -65,6 +65,6 @@ def test_closing_the_page_stops_the_work(page, writer):
         with browser.stream("GET", f"{address}queue/data", params={"session_hash": "visitor"}) as events:
             assert any("process_generating" in line for line in events.iter_lines())
     assert until(lambda: writer.closed)
-    bursts = writer.bursts
+    chunks = writer.chunks
     time.sleep(0.3)
-    assert writer.bursts == bursts
+    assert writer.chunks == chunks

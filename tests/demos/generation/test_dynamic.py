@@ -9,7 +9,7 @@ from demos.generation.evaluate import mean_loss
 from demos.generation.model import GeneratorConfig, TextGenerator
 
 TAG = 4
-OPTIONS = DynamicEvaluation(rate=0.01, decay=0.001, stretch=20, statistics=10)
+OPTIONS = DynamicEvaluation(rate=0.01, decay=0.001, segment=20, statistics=10)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def text(length: int, seed: int) -> torch.Tensor:
     return torch.randint(5, 16, (length,), generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_first_stretch_is_read_with_the_trained_weights(model):
+def test_the_first_segment_is_read_with_the_trained_weights(model):
     ids = text(20, 1)
     assert dynamic_loss(model, ids, text(200, 2), TAG, OPTIONS) == pytest.approx(mean_loss(model, ids, TAG), abs=1e-5)
 
@@ -45,7 +45,7 @@ def test_nothing_is_known_before_it_is_read(model):
 
 def test_full_decay_goes_back_to_the_trained_weights(model):
     ids = torch.tensor([5, 9, 7, 12]).repeat(50)
-    forgetful = DynamicEvaluation(rate=0.01, decay=1e9, stretch=20, statistics=10)
+    forgetful = DynamicEvaluation(rate=0.01, decay=1e9, segment=20, statistics=10)
     assert dynamic_loss(model, ids, text(200, 2), TAG, forgetful) == pytest.approx(mean_loss(model, ids, TAG), abs=1e-3)
 
 
@@ -55,13 +55,13 @@ def test_the_rate_that_foretells_dev_text_best_is_chosen(model):
     assert choose_options(model, ids, train, TAG, (1e-2, 10.0), (100,)).rate == 1e-2  # too fast to keep it
 
 
-def test_the_stretch_that_foretells_dev_text_best_is_chosen(model):
+def test_the_segment_that_foretells_dev_text_best_is_chosen(model):
     ids, train = torch.tensor([5, 9, 7, 12]).repeat(50), text(200, 2)
     chosen = choose_options(model, ids, train, TAG, (1e-2,), (100, 50), (1.0,))
-    assert (chosen.stretch, chosen.rate, chosen.decay) == (50, 5e-3, 0.01)  # sooner, and as fast in all
+    assert (chosen.segment, chosen.rate, chosen.decay) == (50, 5e-3, 0.01)  # sooner, and as fast in all
     noise = text(100, 3)
     assert (
-        choose_options(model, noise, train, TAG, (1e-2,), (200, 100), (1.0,)).stretch == 200
+        choose_options(model, noise, train, TAG, (1e-2,), (200, 100), (1.0,)).segment == 200
     )  # learns from nothing in time
 
 

@@ -1,37 +1,15 @@
-import copy
 import math
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
 
 from core.errors import InputError, ModelError
 from demos.generation import predict
 from demos.generation.data import tag_of
-from demos.generation.predict import MAX_LENGTH, MAX_PROMPT, GenerationOptions, Writer, bounded, choose
+from demos.generation.predict import MAX_LENGTH, MAX_PROMPT, GenerationOptions, bounded
 
 SHORT = GenerationOptions(length=50)
-
-
-@pytest.fixture
-def halved(model):
-    """The same network with weights that 16 bits hold, as a checkpoint's are."""
-    return copy.deepcopy(model).half().float()
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_the_writer_computes_what_the_decoder_computes(halved, predictor, packed, monkeypatch):
-    if packed and not predict.can_pack():
-        pytest.skip("this build of torch has no FBGEMM")
-    monkeypatch.setattr(predict, "can_pack", lambda: packed)
-    ids = [predictor.index[piece] for piece in (tag_of("cats"), *"The cat")]
-    writer = Writer(halved.decoder, torch.float32)
-    hidden = writer.start()
-    with torch.inference_mode():
-        rows = [writer.step(token, hidden) for token in ids]
-        logits = halved(torch.tensor([ids])).logits[0].numpy()
-    np.testing.assert_allclose(np.stack(rows), logits, atol=1e-5)
 
 
 def test_the_same_seed_writes_the_same_text_and_another_does_not(predictor):
@@ -48,24 +26,26 @@ def test_the_logprob_is_the_networks_own_whatever_the_temperature(predictor):
     assert result.logprob == pytest.approx(sum(t.logprob for t in result.tokens))
 
 
+def test_what_is_read_has_the_surprise_and_the_cells_of_the_network(predictor):
+    reading = predictor.read("cats", "The cat")
+    ids = torch.tensor([[predictor.index[piece] for piece in (tag_of("cats"), *"The cat")]])
+    with torch.inference_mode():
+        output = predictor.model(ids)
+    own = output.logits[0].masked_fill(torch.from_numpy(~predictor._written["characters"]), -math.inf).log_softmax(1)
+    assert [token.logprob for token in reading.tokens] == pytest.approx(own[range(7), ids[0, 1:]].tolist(), abs=1e-3)
+    assert reading.cells.shape == (7, 64)
+    assert reading.cells[-1] == pytest.approx(output.state.cell.flatten().tanh().numpy(), abs=1e-3)
+
+
 def test_temperature_0_takes_the_likeliest(predictor):
     following = predictor.following("cats", "The cat", 1)[0][0]
     assert predictor("cats", "The cat", GenerationOptions(temperature=0, length=1)).text == following
 
 
-@pytest.mark.parametrize(("options", "allowed"), [({"top_k": 2}, {0, 1}), ({"top_p": 0.6}, {0, 1}), ({}, {0, 1, 2, 3})])
-def test_sampling_stays_within_top_k_and_top_p(options, allowed):
-    row = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
-    random = np.random.default_rng(0)
-    drawn = [choose(row, GenerationOptions(temperature=1.0, **options), random) for _ in range(400)]
-    assert {token for token, _ in drawn} == allowed
-    assert dict(drawn)[0] == pytest.approx(math.log(0.5), abs=1e-5)
-
-
 def test_a_stream_can_be_left(predictor):
-    bursts = predictor.stream("cats", "", GenerationOptions(length=MAX_LENGTH))
-    assert sum(len(burst) for burst in islice(bursts, 2)) == 64
-    bursts.close()
+    chunks = predictor.stream("cats", "", GenerationOptions(length=MAX_LENGTH))
+    assert sum(len(chunk) for chunk in islice(chunks, 2)) == 64
+    chunks.close()
 
 
 def test_no_tag_and_no_special_token_is_written(predictor):
@@ -95,7 +75,7 @@ def test_a_length_beyond_the_bound_is_cut_and_said_so(predictor, monkeypatch):
 def test_the_network_of_a_corpus_is_loaded_when_first_needed_and_once(model, tmp_path, monkeypatch):
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
     model.save_pretrained(tmp_path / "generation")
-    predict._load.cache_clear()
+    predict.load.cache_clear()
     try:
         assert predict.get_predictor("cats") is predict.get_predictor()
         with pytest.raises(ModelError, match="generation/reviews"):  # another network, which is not there
@@ -103,19 +83,7 @@ def test_the_network_of_a_corpus_is_loaded_when_first_needed_and_once(model, tmp
         with pytest.raises(InputError, match=r"no corpus 'klingon'\. Choose one of cats, folk, .*, reviews"):
             predict.get_predictor("klingon")
     finally:
-        predict._load.cache_clear()
-
-
-def test_a_large_vocabulary_is_written_without_the_table(halved, monkeypatch):
-    ids = [7, 9, 11]
-    whole = Writer(halved.decoder, torch.float32)
-    monkeypatch.setattr(predict, "TABLE", 1)
-    large = Writer(halved.decoder, torch.float32)
-    assert large.table is None
-    states = whole.start(), large.start()
-    with torch.inference_mode():
-        for token in ids:
-            np.testing.assert_allclose(whole.step(token, states[0]), large.step(token, states[1]), atol=1e-5)
+        predict.load.cache_clear()
 
 
 def test_tokens_of_tunes_need_no_exact_spaces(predictor):

@@ -7,7 +7,8 @@ import pytest
 
 from core.errors import InputError
 from demos.lipreading.animator import MOST_WORDS, draw_speaker, speak
-from demos.lipreading.data import crop_drawn
+from demos.lipreading.data import SENTENCE_CROP
+from demos.lipreading.mouth import shrink
 
 
 def dark(picture: np.ndarray) -> int:
@@ -54,7 +55,7 @@ def test_speakers_look_different():
 
 
 def test_crops_are_what_the_network_reads():
-    crops = crop_drawn(speak("now", 2).video)
+    crops = shrink(speak("now", 2).video.frames, *SENTENCE_CROP)
     assert crops.shape[1:] == (48, 80)
     assert crops.dtype == np.uint8
 

@@ -28,7 +28,7 @@ def test_the_crop_follows_the_face_smoothly():
     middle = face.points[:, (LEFT_CORNER, RIGHT_CORNER)].mean(1)[:, 0]
     assert middle[-5] - middle[5] == pytest.approx(40 * 19 / 29, abs=4)
     assert np.abs(np.diff(middle, 2)).max() < 1.0
-    crops = crop_mouth(video, face, "wide", 48, 80)
+    crops = crop_mouth(video, crop_boxes(face, "wide", 48, 80), 48, 80)
     assert crops.shape == (30, 48, 80)
     assert np.abs(crops[8].astype(int) - crops[-8]).mean() < 12  # the same mouth, though it has moved
 
@@ -36,17 +36,19 @@ def test_the_crop_follows_the_face_smoothly():
 def test_a_tight_crop_ends_at_the_corners():
     video = person()
     face = find_face(video)
-    tight, wide = (crop_boxes(face, kind, 40, 64)[:, 2] for kind in ("tight", "wide"))
+    tight, wide = (crop_boxes(face, kind, 40, 64) for kind in ("tight", "wide"))
+    assert np.allclose(tight[:, 3] - tight[:, 1], (tight[:, 2] - tight[:, 0]) * 40 / 64)
+    tight, wide = (boxes[:, 2] - boxes[:, 0] for boxes in (tight, wide))
     corners = face.points[:, RIGHT_CORNER, 0] - face.points[:, LEFT_CORNER, 0]
     assert np.allclose(tight, 1.15 * corners, rtol=0.1)
-    assert np.ptp(wide) == 0
+    assert np.ptp(wide) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_crop_may_reach_beyond_the_picture():
     video = person()
     face = find_face(video)
     cut = Video(video.frames[:, : int(face.points[0, LEFT_CORNER, 1]) + 6], video.times)
-    assert crop_mouth(cut, face, "wide", 48, 80).shape == (12, 48, 80)
+    assert crop_mouth(cut, crop_boxes(face, "wide", 48, 80), 48, 80).shape == (12, 48, 80)
 
 
 def test_of_two_faces_the_larger_is_read_and_that_is_said():

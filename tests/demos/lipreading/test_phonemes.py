@@ -3,7 +3,11 @@
 import pytest
 
 from core.errors import InputError
-from demos.lipreading.phonemes import VISEMES, lookalikes, pronounce, pronounce_word
+from demos.lipreading.phonemes import VISEMES, pronounce, pronounce_word
+
+
+def looks_like(word: str, other: str) -> bool:
+    return pronounce_word(word).visemes == pronounce_word(other).visemes
 
 
 def test_each_phoneme_looks_one_way():
@@ -13,8 +17,9 @@ def test_each_phoneme_looks_one_way():
 
 def test_voicing_and_the_nose_do_not_show():
     assert pronounce_word("pat").visemes == ("closed lips", "half open", "tongue up")
-    assert set(lookalikes("pat", ("bat", "mat", "cat", "fat", "pad"))) == {"bat", "mat", "pad"}
-    assert lookalikes("fan", ("van", "pan")) == ["van"]
+    assert {word for word in ("bat", "mat", "cat", "fat", "pad") if looks_like(word, "pat")} == {"bat", "mat", "pad"}
+    assert looks_like("fan", "van")
+    assert not looks_like("fan", "pan")
 
 
 def test_a_single_letter_is_its_name():

@@ -103,18 +103,10 @@ def test_only_the_part_in_which_the_lips_move_is_read():
 def test_a_still_mouth_is_served_honestly(predictor):
     result = predictor(person(50, sway=0), LipreadingOptions("grid"))
     assert isinstance(result.text, str)
-    decoded = decode(predictor.model("grid"), _blank(predictor), LipreadingOptions("grid"))
-    assert decoded[0].text == ""
-
-
-def _blank(predictor):
-    """A reading that says nothing at every frame."""
-    from demos.lipreading.model import LipReading
-
-    classes = len(predictor.model("grid").config.vocabulary)
-    logits = torch.full((20, classes), -20.0)
-    logits[:, 0] = 20
-    return LipReading(logits, logits, torch.full((20,), 1 / 20))
+    config = predictor.model("grid").config
+    nothing = torch.full((20, len(config.vocabulary)), -20.0)
+    nothing[:, 0] = 20  # the blank, at every frame
+    assert decode(config, nothing, LipreadingOptions("grid"))[0].text == ""
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,11 @@
 """What films sound like, as spectra beside their frames."""
 
-from fractions import Fraction
-from pathlib import Path
-
-import av
 import numpy as np
 import pytest
 
 from core.errors import InputError
 from demos.lipreading.sound import BANDS, FEATURES, PER_FRAME, read_sound
-
-
-def film(file: Path, *tones: float) -> Path:
-    """A film of one tone (Hz) after the other, half a second each."""
-    time = np.arange(22050 // 2) / 22050
-    wave = np.concatenate([0.5 * np.sin(2 * np.pi * tone * time) for tone in tones]).astype(np.float32)
-    with av.open(str(file), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=22050)
-        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.time_base = 22050, Fraction(1, 22050)
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file
+from tests.demos.lipreading.conftest import film
 
 
 def test_a_low_tone_then_a_high_one_lie_in_low_then_high_bands(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from core.input.tokenizers import train_bpe_tokenizer
 from demos.sentiment.data import FINE
-from demos.sentiment.model import ReaderConfig, SentimentClassifier, SentimentConfig
+from demos.sentiment.model import EncoderConfig, SentimentClassifier, SentimentConfig
 from demos.sentiment.predict import Network, SentimentPredictor
 
 GOOD, BAD = ("great", "lovely", "superb", "funny"), ("awful", "boring", "dull", "poor")
@@ -23,8 +23,15 @@ def tree(adjective: str, noun: str, good: bool) -> str:
 
 
 @pytest.fixture(scope="session")
-def sst(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("sst")
+def data(tmp_path_factory) -> Path:
+    """The folder that holds the three data sets, as recipes want it."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def sst(data) -> Path:
+    root = data / "sst"
+    root.mkdir()
     trees = [tree(a, n, a in GOOD) for a, n in itertools.product(GOOD + BAD, NOUNS)] + ["(2 (2 A) (2 cat))"]
     for split in ("train", "dev", "test"):
         (root / f"{split}.txt").write_text("\n".join(trees * (4 if split == "train" else 1)) + "\n")
@@ -32,9 +39,10 @@ def sst(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def imdb(tmp_path_factory) -> Path:
+def imdb(data) -> Path:
     """Reviews of a few sentences, as one gzip table per split; one of the training set is in the test set too."""
-    root = tmp_path_factory.mktemp("imdb")
+    root = data / "imdb"
+    root.mkdir()
     for split in ("train", "test"):
         rows = ["id\tlabel\treview"]
         for number, (noun, other) in enumerate(itertools.product(NOUNS, NOUNS)):
@@ -49,8 +57,9 @@ def imdb(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nsmc(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("nsmc")
+def nsmc(data) -> Path:
+    root = data / "nsmc"
+    root.mkdir()
     for split in ("train", "dev", "test"):
         rows = ["id\tdocument\tlabel"]
         for label, words in KOREAN.items():
@@ -63,8 +72,8 @@ def nsmc(tmp_path_factory) -> Path:
 def network(texts: list[str], language: str, class_names: tuple[str, ...]) -> Network:
     """Untrained, small, and without dropout worth speaking of."""
     tokenizer = train_bpe_tokenizer(texts, 300, contractions=True)
-    reader = ReaderConfig(len(tokenizer), embed_dim=16, hidden_size=24)
-    model = SentimentClassifier(SentimentConfig(reader, language, class_names, max_tokens=64))
+    encoder = EncoderConfig(len(tokenizer), embed_dim=16, hidden_size=24)
+    model = SentimentClassifier(SentimentConfig(encoder, language, class_names, max_tokens=64))
     return Network(model.eval(), tokenizer)
 
 

@@ -78,10 +78,11 @@ def test_json_lines_keep_order_and_errors_stay_in_their_place(capsys, monkeypatc
     assert len(answers[7]["steps"]) == 2
 
 
-def test_plain_lines_and_files_are_served(tmp_path, capsys):
+def test_files_and_standard_input_are_served_line_by_line(tmp_path, capsys, monkeypatch):
     file = tmp_path / "texts.txt"
     file.write_text("A great film\n\n최악\n", encoding="utf-8")
-    for arguments in (["--lines", str(file), "--json"], [str(file), "--json", "--batch-size", "1"]):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(file.read_text(encoding="utf-8")))
+    for arguments in (["-", "--json"], [str(file), "--json", "--batch-size", "1"]):
         assert main(arguments) == 0
         assert [(a["text"], a["label"]) for a in lines(capsys)] == [("A great film", "positive"), ("최악", "negative")]
     assert main([str(file)]) == 0
@@ -91,7 +92,7 @@ def test_plain_lines_and_files_are_served(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [[], ["--json"], ["good", "--checkpoint", "nowhere"], ["--jsonl", "missing.jsonl"], ["good", "--batch-size", "0"],
-     ["good", "--jsonl", "-"], ["--lines", "missing.txt"]],
+     ["good", "--jsonl", "-"], ["good", "--language", "french"]],
 )  # fmt: skip
 def test_a_command_that_cannot_be_tried_says_why(arguments, capsys):
     assert main(arguments) == 2

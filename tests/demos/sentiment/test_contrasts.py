@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from demos.sentiment.__main__ import main
 from demos.sentiment.contrasts import adjectives, by_polarity, contrasts
 from demos.sentiment.data import Corpus, read_sst
-from demos.sentiment.model import ReaderConfig
+from demos.sentiment.model import EncoderConfig
 from demos.sentiment.train import new_classifier, new_tokenizer, save
 
 GOOD = ("charming", "clever", "funny", "great", "lovely", "superb")
@@ -77,12 +78,12 @@ def test_the_same_seed_makes_the_same_texts_and_another_others(corpus):
 
 
 def test_a_corpus_without_rated_words_has_none(corpus):
-    assert contrasts(Corpus("SST", corpus.class_names, corpus.train, corpus.dev, corpus.test), "train", 40) == []
+    assert contrasts(replace(corpus, phrases=()), "train", 40) == []
 
 
 def test_evaluate_tells_how_many_of_them_are_judged_right(root, corpus, tmp_path, capsys):
-    tokenizer = new_tokenizer([corpus], "english", 200, "letters")
-    save(tokenizer, tmp_path, new_classifier(ReaderConfig(len(tokenizer), 8, 8), "english", [corpus]))
+    tokenizer = new_tokenizer([corpus], 200)
+    save(tokenizer, tmp_path / "best", new_classifier(EncoderConfig(len(tokenizer), 8, 8), [corpus]))
     command = ["evaluate", "--data", str(root), "--split", "dev", "--checkpoint", str(tmp_path / "best"), "--save"]
     assert main(command) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -1,5 +1,5 @@
 import gzip
-import random
+import lzma
 
 import pytest
 import torch
@@ -10,14 +10,13 @@ from demos.sentiment.data import (
     COARSE,
     FINE,
     Batches,
-    batches_by_length,
-    cut,
+    cut_middle,
     join_tokens,
-    plain,
     polarity,
     read_corpus,
     read_tree,
     stream_chunks,
+    strip_html,
 )
 
 
@@ -59,12 +58,12 @@ def test_treebank_tokens_are_joined_as_people_write(tokens, text):
     ],
 )
 def test_text_is_freed_of_html(raw, text):
-    assert plain(raw) == text
+    assert strip_html(raw) == text
 
 
 def test_sst_has_sentences_in_each_split_and_phrases_once(sst):
     corpus = read_corpus(sst)
-    assert (corpus.name, corpus.class_names) == ("SST", FINE)
+    assert (corpus.name, corpus.language, corpus.class_names) == ("SST", "english", FINE)
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (132, 33, 33)
     texts = [phrase.text for phrase in corpus.phrases]
     assert len(texts) == len(set(texts))
@@ -99,9 +98,17 @@ def test_imdb_s_official_folders_read_like_its_table(imdb, tmp_path):
     assert set(table.train + table.dev) == set(folders.train + folders.dev)
 
 
+@pytest.mark.parametrize(("ending", "compress"), [("tsv", bytes), ("tsv.xz", lzma.compress)])
+def test_a_table_may_be_compressed_in_another_way_or_not_at_all(imdb, tmp_path, ending, compress):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.{ending}").write_bytes(compress(gzip.decompress((imdb / f"{split}.tsv.gz").read_bytes())))
+    assert read_corpus(tmp_path) == read_corpus(imdb)
+
+
 def test_nsmc_without_a_dev_file_takes_its_dev_set_from_the_training_set(nsmc, tmp_path):
     corpus = read_corpus(nsmc)
-    assert (corpus.name, corpus.class_names, len(corpus.train), len(corpus.test)) == ("NSMC", COARSE, 216, 18)
+    assert (corpus.name, corpus.language, corpus.class_names) == ("NSMC", "korean", COARSE)
+    assert (len(corpus.train), len(corpus.test)) == (216, 18)
     rows = [f"{n}\t영화 {n}\t{n % 2}" for n in range(6100)]
     for split in ("train", "test"):
         (tmp_path / f"ratings_{split}.txt").write_text("\n".join(["id\tdocument\tlabel", *rows]), encoding="utf-8")
@@ -128,20 +135,11 @@ def test_polarity_is_the_half_that_the_classes_lie_in(classes, count, expected):
 
 def test_long_texts_lose_their_middle():
     ids = [BOS, *range(4, 40), EOS]
-    assert cut(ids, 38) == ids
-    short = cut(ids, 12)
+    assert cut_middle(ids, 38) == ids
+    short = cut_middle(ids, 12)
     assert len(short) == 12
     assert short[:3] == ids[:3]
     assert short[3:] == ids[-9:]
-
-
-def test_batches_hold_every_row_once_within_their_limits():
-    rng = random.Random(0)
-    lengths = [rng.randint(1, 60) for _ in range(500)]
-    batches = list(batches_by_length(lengths, 16, 256))
-    assert sorted(row for batch in batches for row in batch) == list(range(500))
-    assert all(len(batch) <= 16 and len(batch) * max(lengths[row] for row in batch) <= 256 for batch in batches)
-    assert list(batches_by_length([1000], 16, 256)) == [[0]]
 
 
 def test_training_batches_are_new_in_each_epoch_and_the_same_for_the_same_epoch():

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from core.input.tokenizers import PAD
-from demos.sentiment.model import Reader, ReaderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig
-from demos.sentiment.train import SampledLoss, perplexity
+from demos.sentiment.model import EncoderConfig, ReviewLanguageModel, SentimentClassifier, SentimentConfig, TextEncoder
+from demos.sentiment.train import perplexity
 
-SMALL = ReaderConfig(40, embed_dim=12, hidden_size=10)
+SMALL = EncoderConfig(40, embed_dim=12, hidden_size=10)
 CELLS = [(cell, both) for cell in ("lstm", "gru", "rnn_tanh") for both in (True, False)]
 
 
@@ -34,41 +34,41 @@ def test_padding_changes_nothing(texts, cell, bidirectional):
         assert together.attention[row, length:].eq(0).all()
 
 
-def test_one_half_of_a_reader_sees_what_came_before_and_the_other_what_comes_after(texts):
-    reader = Reader(SMALL).eval()
+def test_one_half_of_an_encoder_sees_what_came_before_and_the_other_what_comes_after(texts):
+    encoder = TextEncoder(SMALL).eval()
     tokens, lengths = texts[0][:1], texts[1][:1]
-    outputs = reader(tokens, lengths)
+    outputs = encoder(tokens, lengths)
     changed = tokens.clone()
     changed[0, 3] = 39 if tokens[0, 3] != 39 else 38
-    same = (reader(changed, lengths) == outputs).all(2, keepdim=False)[0]
-    forwards = (reader(changed, lengths)[0, :, :10] == outputs[0, :, :10]).all(1).tolist()
-    backwards = (reader(changed, lengths)[0, :, 10:] == outputs[0, :, 10:]).all(1).tolist()
+    same = (encoder(changed, lengths) == outputs).all(2, keepdim=False)[0]
+    forwards = (encoder(changed, lengths)[0, :, :10] == outputs[0, :, :10]).all(1).tolist()
+    backwards = (encoder(changed, lengths)[0, :, 10:] == outputs[0, :, 10:]).all(1).tolist()
     assert forwards == [True] * 3 + [False] * 4
     assert backwards == [False] * 4 + [True] * 3
     assert not same.any()
 
 
-def test_a_two_way_reader_equals_pytorch_s_bidirectional_layer(texts):
+def test_a_two_way_encoder_equals_pytorch_s_bidirectional_layer(texts):
     tokens, lengths = texts
-    reader = Reader(SMALL).eval()
+    encoder = TextEncoder(SMALL).eval()
     both = torch.nn.LSTM(12, 10, batch_first=True, bidirectional=True)
-    state = {f"{k}{end}": v for side, end in ((reader.forwards, ""), (reader.backwards, "_reverse"))
+    state = {f"{k}{end}": v for side, end in ((encoder.forwards, ""), (encoder.backwards, "_reverse"))
              for k, v in side.layers[0].state_dict().items()}  # fmt: skip
     both.load_state_dict(state)
-    packed = torch.nn.utils.rnn.pack_padded_sequence(reader.embed(tokens), lengths, True, enforce_sorted=False)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(encoder.embed(tokens), lengths, True, enforce_sorted=False)
     expected, _ = torch.nn.utils.rnn.pad_packed_sequence(both(packed)[0], True)
     mask = (torch.arange(7) < lengths.unsqueeze(1)).unsqueeze(2)
-    torch.testing.assert_close(reader(tokens, lengths) * mask, expected * mask, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encoder(tokens, lengths) * mask, expected * mask, atol=1e-5, rtol=1e-5)
 
 
-def test_the_steps_shares_add_up_to_the_logits(texts):
+def test_the_tokens_contributions_add_up_to_the_logits(texts):
     model = SentimentClassifier(SentimentConfig(SMALL, class_names=("a", "b", "c", "d", "e"))).eval()
-    reading = model(*texts)
+    output = model(*texts)
     direction = torch.randn(4, 5)
-    expected = (direction * (reading.logits - model.classes.bias)).sum(1)
-    shares = model.shares(reading, direction)
-    torch.testing.assert_close(shares.sum(1), expected, atol=1e-5, rtol=1e-5)
-    assert shares[1, 3:].eq(0).all()
+    expected = (direction * (output.logits - model.classes.bias)).sum(1)
+    parts = model.contributions(output, direction)
+    torch.testing.assert_close(parts.sum(1), expected, atol=1e-5, rtol=1e-5)
+    assert parts[1, 3:].eq(0).all()
 
 
 def test_training_drops_words_features_and_weights_and_judging_does_not(texts):
@@ -80,12 +80,12 @@ def test_training_drops_words_features_and_weights_and_judging_does_not(texts):
 
 def test_missing_words_are_missing_everywhere_in_a_batch():
     torch.manual_seed(0)
-    reader = Reader(replace(SMALL, word_dropout=0.5)).train()
-    vectors = reader.embed(torch.tensor([[5, 6, 7, 8, 5, 6, 7, 8]]))[0]
+    encoder = TextEncoder(replace(SMALL, word_dropout=0.5)).train()
+    vectors = encoder.embed(torch.tensor([[5, 6, 7, 8, 5, 6, 7, 8]]))[0]
     assert torch.equal(vectors[:4], vectors[4:])
     dropped = vectors.eq(0).all(1)
     assert 0 < dropped.sum() < 8
-    torch.testing.assert_close(vectors[~dropped], 2 * reader.embedding.weight[[5, 6, 7, 8] * 2][~dropped])
+    torch.testing.assert_close(vectors[~dropped], 2 * encoder.embedding.weight[[5, 6, 7, 8] * 2][~dropped])
 
 
 # --- language model ----------------------------------------------------------------------------------------------
@@ -101,20 +101,6 @@ def test_each_direction_predicts_its_own_neighbour():
     assert same == [True] * 3 + [False] * 3  # the last token is read by the backward half only
     one_way, targets = ReviewLanguageModel(replace(SMALL, bidirectional=False))(tokens)
     assert (len(one_way), targets.tolist()) == (3, [6, 7, 8])
-
-
-def test_the_sampled_loss_estimates_the_whole_softmax():
-    torch.manual_seed(0)
-    model = ReviewLanguageModel(SMALL).eval()
-    frequency = torch.arange(1.0, 41.0)
-    model.bias.data = torch.randn(40)
-    chunks = torch.randint(4, 40, (6, 20))
-    vectors, targets = model(chunks)
-    logits = model.logits(vectors)
-    exact = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, targets), model.bias)[0]
-    loss = SampledLoss(frequency, count=20_000)
-    sampled = torch.autograd.grad(loss(model, chunks, None).value, model.bias)[0]
-    torch.testing.assert_close(sampled, exact, atol=6e-3, rtol=0.1)
 
 
 def test_perplexity_of_a_model_that_knows_nothing_is_the_size_of_its_vocabulary():

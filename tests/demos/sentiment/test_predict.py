@@ -9,15 +9,8 @@ import torch
 
 from core.errors import InputError, ModelError
 from core.input.tokenizers import BOS, EOS
-from demos.sentiment.evaluate import positive_probability
-from demos.sentiment.predict import (
-    SentimentOptions,
-    SentimentPredictor,
-    Word,
-    detect_language,
-    log_odds_direction,
-    read_texts,
-)
+from demos.sentiment.model import log_odds_direction, positive_probability
+from demos.sentiment.predict import SentimentOptions, SentimentPredictor, Word, detect_language, encode_texts
 
 TEXTS = ["A great film!", "이 영화 최고", "It isn't a <b>boring</b> story, and it isn't poor.", "dull", "10/10"]
 BAD = {
@@ -152,13 +145,13 @@ def test_options_that_make_no_sense_are_refused(options):
 
 def test_every_token_belongs_to_the_word_it_is_in(predictor):
     tokenizer = predictor.networks["english"].tokenizer
-    (read,) = read_texts(tokenizer, ["great films, isn't 12 é"], 64)
-    assert read.words == ["great", "films,", "isn't", "12", "é"]
-    assert (read.ids[0], read.ids[-1], read.owners[0], read.owners[-1]) == (BOS, EOS, -1, -1)
-    assert sorted(set(read.owners[1:-1])) == [0, 1, 2, 3, 4]
-    assert read.owners[1:-1] == sorted(read.owners[1:-1])
-    one_by_one = [read_texts(tokenizer, [word], 64)[0].ids[1:-1] for word in read.words]
-    assert [len(ids) for ids in one_by_one] == [read.owners.count(n) for n in range(5)]
+    (encoded,) = encode_texts(tokenizer, ["great films, isn't 12 é"], 64)
+    assert encoded.words == ["great", "films,", "isn't", "12", "é"]
+    assert (encoded.ids[0], encoded.ids[-1], encoded.word_of[0], encoded.word_of[-1]) == (BOS, EOS, -1, -1)
+    assert sorted(set(encoded.word_of[1:-1])) == [0, 1, 2, 3, 4]
+    assert encoded.word_of[1:-1] == sorted(encoded.word_of[1:-1])
+    one_by_one = [encode_texts(tokenizer, [word], 64)[0].ids[1:-1] for word in encoded.words]
+    assert [len(ids) for ids in one_by_one] == [encoded.word_of.count(n) for n in range(5)]
 
 
 def test_the_direction_is_the_slope_of_the_log_odds():

@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerFast
 from core.input.tokenizers import train_bpe_tokenizer
 from core.networks.decoder import DecoderConfig
 from demos.translation.data import COPY, PAIRS, TAGS, Noise, Rounds, multi30k_pairs
-from demos.translation.model import Translator, TranslatorConfig
+from demos.translation.model import COPIES_DECIDE, Translator, TranslatorConfig
 from demos.translation.predict import TranslationPredictor
-from demos.translation.train import TranslationLoss
+from demos.translation.train import TranslationLoss, save
 
 WHO = {"A dog": "Ein Hund", "A man": "Ein Mann", "A girl": "Ein Mädchen", "A horse": "Ein Pferd"}
 WHAT = {"sleeps": "schläft", "runs": "läuft", "sings": "singt", "reads": "liest", "waits": "wartet"}
@@ -50,14 +50,18 @@ def small_translator(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Trans
     """Untrained, small enough for a test."""
     torch.manual_seed(seed)
     decoder = DecoderConfig(len(tokenizer), embed_dim=48, hidden_size=64, memory_dim=64, heads=2, dropout=0.0)
-    return Translator(TranslatorConfig(len(tokenizer), PAIRS, encoder_size=32, dropout=0.0, decoder=decoder))
+    config = TranslatorConfig(
+        len(tokenizer), PAIRS, encoder_size=32, dropout=0.0, decoder=decoder, backward_size=64,
+        rerank=(("copies", COPIES_DECIDE), ("channel", 0.25), ("backward", 0.2)),
+    )  # fmt: skip
+    return Translator(config)
 
 
 @pytest.fixture(scope="session")
 def predictor(toys, tokenizer) -> TranslationPredictor:
     """A small translator that knows the toy language by heart, both ways."""
     model = small_translator(tokenizer)
-    noise = Noise(bpe_dropout=0.0, copied=0.5, lower=0.0, bare=0.0)
+    noise = Noise(copied=0.5, lower=0.0, bare=0.0)
     rounds = Rounds([multi30k_pairs(toys, "train")], [400], tokenizer, 250, noise)
     loss, optimizer = TranslationLoss(smoothing=0.0, word_dropout=0.0), torch.optim.AdamW(model.parameters(), 4e-3)
     for number in range(26):
@@ -74,6 +78,19 @@ def predictor(toys, tokenizer) -> TranslationPredictor:
 def checkpoint(predictor, tmp_path_factory) -> Path:
     """The small translator's folder."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    predictor.model.save_pretrained(folder)
-    predictor.tokenizer.save_pretrained(folder)
+    save(predictor.tokenizer, {}, folder, predictor.model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flickr8k(tmp_path_factory) -> Path:
+    """Photo 1 is one of Multi30k's training photos, photo 2 one of its dev photos, photo 3 none of its photos."""
+    captions = {
+        "1.jpg": [LINES[40][0].upper(), "A horse sings here at home .", "a girl 's dog sleeps"] * 2,
+        "2.jpg": [LINES[3][0], LINES[41][0], "A man at home ."],
+        "3.jpg": ["A girl here ."],
+    }
+    lines = [f"{photo}#{n}\t{text}" for photo, texts in captions.items() for n, text in enumerate(texts)]
+    folder = tmp_path_factory.mktemp("flickr8k")
+    (folder / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
     return folder

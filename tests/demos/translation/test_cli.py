@@ -69,6 +69,14 @@ def test_json_lines_keep_order_and_errors_stay_in_their_place(checkpoint, capsys
         assert word in answer["error"]
 
 
+def test_languages_on_the_command_line_serve_requests_without_their_own(command, capsys, monkeypatch):
+    lines = [{"text": "A dog sleeps here."}, {"text": "Ein Hund schläft hier.", "source": "de", "target": "en"}]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, lines))))
+    assert main(["--jsonl", "-", *command]) == 0
+    answers = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+    assert answers == ["Ein Hund schläft hier.", "A dog sleeps here."]
+
+
 def test_a_line_that_cannot_be_served_leaves_its_place_empty(command, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("A dog sleeps here.\n" + "a" * 150_000 + "\nTom runs outside.\n"))
     assert main(command) == 1
@@ -82,7 +90,8 @@ def test_a_line_that_cannot_be_served_leaves_its_place_empty(command, capsys, mo
     [["A dog"], ["A dog", "--from", "en"], ["missing.txt", "--from", "en", "--to", "de"],
      ["A dog", "--from", "en", "--to", "en"], ["A dog", "--from", "en", "--to", "xx"],
      ["A dog", "--from", "en", "--to", "de", "--beam-size", "0"], ["--jsonl", "missing.jsonl"],
-     ["A dog", "--jsonl", "-"], ["A dog", "--from", "en", "--to", "de", "--batch-size", "0"]],
+     ["A dog", "--jsonl", "-"], ["--jsonl", "-", "--from", "en", "--to", "en"],
+     ["A dog", "--from", "en", "--to", "de", "--batch-size", "0"]],
 )  # fmt: skip
 def test_a_command_that_cannot_be_tried_says_why(arguments, checkpoint, capsys):
     assert main([*arguments, "--checkpoint", str(checkpoint)]) == 2
@@ -101,4 +110,8 @@ def test_evaluation_prints_signed_figures_and_keeps_them(toys, checkpoint, capsy
     assert records[0]["BLEU"] > 80
     assert "tok:13a" in records[0]["BLEU signature"]
     assert json.loads((checkpoint / "metrics.json").read_text())["evaluations"] == records
+    assert main([*command, "--no-rerank", "--limit", "6"]) == 0
+    kept = json.loads((checkpoint / "metrics.json").read_text())["evaluations"]
+    assert kept[: len(records)] == records
+    assert [record["rerank"] for record in kept] == [True] * 4 + [False] * 4
     assert main(["evaluate", "--checkpoint", str(checkpoint)]) == 2

@@ -131,7 +131,7 @@ def test_a_placeholder_is_a_token_of_its_own_and_survives_decoding(tokenizer):
     assert tokenizer.decode(ids[2:-1]) == text
 
 
-QUIET = Noise(0.0, 0.0, 0.0, 0.0)
+QUIET = Noise(0.0, 0.0, 0.0)
 
 
 def sources_of(rounds: Rounds) -> list[tuple[int, ...]]:
@@ -162,26 +162,17 @@ def test_batches_keep_within_their_tokens_and_are_whole_sentences(tokenizer, toy
 
 def test_a_round_is_the_same_whenever_it_is_drawn_and_rounds_differ(tokenizer, toys):
     pairs = multi30k_pairs(toys, "train")
-    first, second = Rounds([pairs], [100], tokenizer, 300, Noise(bpe_dropout=0.0)), None
-    second = Rounds([pairs], [100], tokenizer, 300, Noise(bpe_dropout=0.0))
+    first, second = Rounds([pairs], [100], tokenizer, 300, Noise()), None
+    second = Rounds([pairs], [100], tokenizer, 300, Noise())
     second.set_epoch(3)
     assert sources_of(first) != sources_of(second)
     first.set_epoch(3)
     assert first.batches == second.batches
 
 
-def test_bpe_dropout_cuts_sources_otherwise_and_leaves_the_tokenizer_as_it_was(tokenizer, toys):
-    pairs = multi30k_pairs(toys, "train")
-    before = encode_sources(tokenizer, [pairs[0].text], [("en", "de")])
-    dropped = Rounds([pairs], [400], tokenizer, 500, Noise(0.3, 0.0, 0.0, 0.0))
-    whole = Rounds([pairs], [400], tokenizer, 500, QUIET)
-    assert sum(map(len, sources_of(dropped))) > 1.1 * sum(map(len, sources_of(whole)))
-    assert encode_sources(tokenizer, [pairs[0].text], [("en", "de")]) == before
-
-
 def test_sources_are_sometimes_typed_carelessly_but_never_the_targets(tokenizer, toys):
     pairs = multi30k_pairs(toys, "train")
-    rounds = Rounds([pairs], [400], tokenizer, 500, Noise(0.0, 0.0, lower=1.0, bare=1.0))
+    rounds = Rounds([pairs], [400], tokenizer, 500, Noise(0.0, lower=1.0, bare=1.0))
     for source, target in rounds.batches[0]:
         text = tokenizer.decode(source[2:-1])
         assert text == text.lower()

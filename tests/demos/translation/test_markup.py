@@ -1,10 +1,12 @@
 """HTML is taken out of a sentence and comes back around the words that it stood around."""
 
+import time
+
 import numpy as np
 import pytest
 
 from demos.translation.alignment import Alignment
-from demos.translation.markup import put_back, take_out
+from demos.translation.markup import Element, put_back, take_out
 
 
 def word_by_word(source: str, target: str, order: list[int]) -> Alignment:
@@ -51,3 +53,31 @@ def test_no_tag_is_lost_when_no_word_looks_at_its_words():
     words.weights[1, 2] = 0.4
     assert put_back("er sagte hier", elements, words) == "er <b>sagte</b> hier<br>"
     assert put_back("", take_out("<br><hr>")[1], Alignment((), (), np.eye(0))) == "<br><hr>"
+
+
+def test_names_are_compared_without_case_and_quotes_may_hold_anything():
+    assert take_out("<B>A dog</b> runs.")[1][0].closing == "</b>"
+    assert take_out('<a title="x > y < z">A dog</a>') == (
+        "A dog", (Element('<a title="x > y < z">', "</a>", 0, 4),),
+    )  # fmt: skip
+    assert take_out("one<br><hr>two <script>if (a<b>c</b>)</script>")[0] == "one two if (a c )"
+
+
+@pytest.mark.parametrize("text", ["<!-- a --> dog", "I </3 you", "<![x dog", "A <b dog", "x < y <b and", "&lt;b&gt; <"])
+def test_what_is_no_tag_stays_text(text):
+    assert take_out(text) == (text, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<" + "a" * 99_999, "<a" * 50_000, "<a b='" * 16_000, "<!--" * 25_000, "<b>" * 3000 + "</i>" * 3000 + "a",
+     "<b>x" * 5000],
+    ids=lambda text: text[:6],
+)  # fmt: skip
+def test_many_tags_take_no_longer_than_their_length_asks(text):
+    start = time.process_time()
+    plain, elements = take_out(text)
+    words = Alignment(("x",), ("x",), np.ones((1, 1), "float32"))
+    put_back("x", elements, words)
+    assert time.process_time() - start < (1 if elements else 0.2)
+    assert len(plain) <= 2 * len(text)

@@ -27,9 +27,7 @@ def test_a_result_has_what_the_page_needs(predictor):
     result = predictor("A dog sleeps in the park.", "en", "de")
     assert len(result.hypotheses) == 5
     assert (result.text, result.logprob) == (result.hypotheses[0].text, result.hypotheses[0].logprob)
-    source = len(predictor.tokenizer.tokenize("A dog sleeps in the park.")) + 1
-    weight = TranslationOptions.channel_weight
-    scores = [h.logprob / len(h.tokens) + weight * h.channel_logprob / source for h in result.hypotheses]
+    scores = [h.logprob / len(h.tokens) + 0.25 * h.scores["channel"] for h in result.hypotheses]
     assert scores == sorted(scores, reverse=True)
     for hypothesis in result.hypotheses:
         assert hypothesis.logprob == pytest.approx(sum(t.logprob for t in hypothesis.tokens), abs=1e-4)
@@ -98,8 +96,8 @@ def test_five_thousand_words_are_translated_within_seconds(predictor):
 
 def test_a_sentence_that_comes_again_is_translated_once(predictor, monkeypatch):
     seen = []
-    search = predictor._search
-    monkeypatch.setattr(predictor, "_search", lambda sources, beam: seen.extend(sources) or search(sources, beam))
+    search = predictor.search
+    monkeypatch.setattr(predictor, "search", lambda some, options: seen.extend(some) or search(some, options))
     result = predictor("A dog sleeps here. A man runs outside. A dog sleeps here.", "en", "de")
     assert result.text == "Ein Hund schläft hier. Ein Mann läuft draußen. Ein Hund schläft hier."
     assert len(seen) == 2
@@ -138,7 +136,7 @@ def test_no_text_or_too_much_is_refused_with_a_sentence(predictor, text):
 
 @pytest.mark.parametrize(
     "options", [{"beam_size": 0}, {"beam_size": 21}, {"beam_size": 2.5}, {"beam_size": True}, {"length_penalty": -1},
-                {"length_penalty": "x"}, {"channel_weight": -0.1}, {"channel_weight": None}, {"backward_weight": 6}],
+                {"length_penalty": "x"}, {"rerank": 1}, {"rerank": None}],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):

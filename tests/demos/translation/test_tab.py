@@ -17,15 +17,16 @@ def click(**data: object) -> gr.EventData:
     return gr.EventData(None, data)
 
 
-REQUEST = ("A dog sleeps here. A man runs outside.", "en", "de", 3, 1.0, 0.5, 0.5)
+REQUEST = ("A dog sleeps here. A man runs outside.", "en", "de", 3, 1.0, True)
 
 
 def test_words_are_buttons_and_the_alignment_of_the_first_sentence_is_shown(loaded):
     html, shown, picture, note = tab.show_translation(*REQUEST)
     assert html.count("<li>") == 3
     assert ">Hund</button>" in html
-    assert "logprob / length + 0.5 × " in html
+    assert "logprob / length + 0.25 × " in html
     assert html.count(">되번역</span> -") == 3
+    assert "되번역" not in tab.show_translation(*REQUEST[:-1], False)[0]
     assert "Sentence 1 of 2" in note
     assert np.asarray(picture).std() > 10
     second, note = tab.show_alignment(shown, click(sequence=0, word="6"))
@@ -49,21 +50,21 @@ def test_clicks_that_the_page_cannot_send_are_refused(loaded, data):
 
 
 def test_empty_text_greets_and_a_wrong_language_is_explained(loaded):
-    assert tab.show_translation("  ", "en", "de", 5, 1.0, 0.5, 0.5) == (tab.HELLO, None, None, None)
-    html, shown, picture, _ = tab.show_translation("A dog", "de", "fr", 5, 1.0, 0.5, 0.5)
+    assert tab.show_translation("  ", "en", "de", 5, 1.0, True) == (tab.HELLO, None, None, None)
+    html, shown, picture, _ = tab.show_translation("A dog", "de", "fr", 5, 1.0, True)
     assert "one of the two must be English" in html
     assert shown is picture is None
 
 
 def test_a_language_that_was_learnt_from_photos_alone_says_so_beside_its_answers(loaded, monkeypatch):
     warning = "learnt from descriptions of photos alone"
-    assert warning in tab.show_translation("A dog sleeps.", "en", "de", 2, 1.0, 0.5, 0.5)[0]
+    assert warning in tab.show_translation("A dog sleeps.", "en", "de", 2, 1.0, True)[0]
     monkeypatch.setattr(tab, "FROM_PHOTOS", {"cs"})
-    assert warning not in tab.show_translation("A dog sleeps.", "en", "de", 2, 1.0, 0.5, 0.5)[0]
+    assert warning not in tab.show_translation("A dog sleeps.", "en", "de", 2, 1.0, True)[0]
 
 
 def test_what_somebody_typed_never_becomes_markup(loaded):
-    html, *_ = tab.show_translation("<img src=x onerror=alert(1)> sleeps here.", "en", "de", 2, 1.0, 0.5, 0.5)
+    html, *_ = tab.show_translation("<img src=x onerror=alert(1)> sleeps here.", "en", "de", 2, 1.0, True)
     assert "<img" not in html
     assert "<img" not in tab.show_beam("<img src=x> sleeps here.", "en", "de", 2, 1.0)
     shown = tab.show_translation(*REQUEST)[1]
@@ -71,14 +72,14 @@ def test_what_somebody_typed_never_becomes_markup(loaded):
 
 
 def test_a_very_long_text_is_shown_plainly(loaded):
-    html, shown, *_ = tab.show_translation("A dog sleeps here. " * 600, "en", "de", 1, 1.0, 0.5, 0.5)
+    html, shown, *_ = tab.show_translation("A dog sleeps here. " * 600, "en", "de", 1, 1.0, True)
     assert 'class="words long"' in html
     assert 'data-word="0"' not in html
     assert len(shown.translations[0].alignments) == 600
 
 
 def test_the_beam_is_a_row_per_step_with_the_winner_marked(loaded, predictor):
-    html = tab.show_beam(*REQUEST[:-2])
+    html = tab.show_beam(*REQUEST[:-1])
     best = predictor("A dog sleeps here.", "en", "de", predict.TranslationOptions(3)).hypotheses[0]
     assert html.count('class="beam won"') == len(best.tokens) - 1
     assert best.text in html
@@ -87,7 +88,7 @@ def test_the_beam_is_a_row_per_step_with_the_winner_marked(loaded, predictor):
 
 
 def test_the_visitors_own_translation_scores_the_best_one(loaded):
-    shown = tab.show_translation("A dog sleeps here.", "en", "de", 3, 1.0, 0.5, 0.5)[1]
+    shown = tab.show_translation("A dog sleeps here.", "en", "de", 3, 1.0, True)[1]
     perfect = tab.show_scores(shown, "Ein Hund schläft hier.\nDer Hund schläft.")
     assert perfect.count(">100.0<") == 2
     assert "tok:13a" in perfect
@@ -97,7 +98,7 @@ def test_the_visitors_own_translation_scores_the_best_one(loaded):
 
 
 def test_swapping_makes_the_translation_the_text(loaded):
-    shown = tab.show_translation("A dog sleeps here.", "en", "de", 3, 1.0, 0.5, 0.5)[1]
+    shown = tab.show_translation("A dog sleeps here.", "en", "de", 3, 1.0, True)[1]
     assert tab.swap("A dog sleeps here.", "en", "de", shown) == ("Ein Hund schläft hier.", "de", "en")
     assert tab.swap("A dog", "en", "de", None) == ("A dog", "de", "en")
 
@@ -123,5 +124,5 @@ def test_the_page_is_built_with_one_documented_endpoint():
     endpoints = page.get_api_info()["named_endpoints"]
     assert list(endpoints) == ["/translation"]
     assert [p["parameter_name"] for p in endpoints["/translation"]["parameters"]] == [
-        "text", "source", "target", "beam_size", "length_penalty", "channel_weight", "backward_weight",
+        "text", "source", "target", "beam_size", "length_penalty", "rerank",
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What somebody typed, as the network reads it."""
 
 import string
+import time
 
 import pytest
 
@@ -85,3 +86,29 @@ def test_html_is_kept_from_the_network():
 def test_capitals_throughout_are_read_as_a_sentence():
     assert prepare("THE HOUSE!", "en", ALPHABET, pieces).text == "The house!"
     assert prepare("Hello", "en", ALPHABET, pieces).text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "text", ["<" + "a" * 99_999, "@" * 40_000, "a.a" * 33_000, "a@" * 50_000, "😀a" * 10_000, "Mr. " * 25_000],
+    ids=lambda text: text[:4],
+)  # fmt: skip
+def test_a_long_word_takes_no_longer_than_its_length_asks(text):
+    start = time.process_time()
+    for sentence in split_sentences(text):
+        prepare(sentence, "en", ALPHABET, lambda word: 1)
+    assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("(x.y@z.org)", ("(x.y@z.org",)),
+        ("a@ b", ()),
+        ("@a", ()),
+        ("x@y", ()),
+        ("in x@yz!", ("x@yz",)),
+        ("a@b@cd.", ("a@b@cd",)),
+    ],
+)
+def test_addresses_reach_from_space_to_their_last_letter(text, words):
+    assert tuple(word for word in copied(text) if "@" in word) == words

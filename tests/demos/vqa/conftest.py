@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from core.input.tokenizers import train_word_tokenizer
 from core.networks.decoder import DecoderConfig
+from demos.vqa.classifier import ClassifierConfig
 from demos.vqa.model import VQA, VQAConfig
 from demos.vqa.predict import VQAPredictor
 
@@ -40,22 +41,8 @@ def coco(tmp_path_factory) -> Path:
     for split in ("train", "dev", "test"):
         (root / f"{split}Images.txt").write_text("\n".join(f"{name}.jpg" for name in CAPTIONS))
         (root / f"vqa_yes_no.{split}.tsv").write_text("image\tquestion\tanswer\n" + rows)
-    return root
-
-
-@pytest.fixture(scope="session")
-def daquar(tmp_path_factory) -> Path:
-    """Twelve indoor photos with a question each, one of them with a list for an answer."""
-    root = tmp_path_factory.mktemp("daquar")
-    (root / "images").mkdir()
-    names = [f"image{number}" for number in range(12)]
-    lines = []
-    for number, name in enumerate(names):
-        picture(root / "images" / f"{name}.png", (20 * number, 90, 90))
-        lines += [f"what is on the left of the table in the {name} ?", "lamp, chair" if number == 3 else "garbage_bin"]
-    (root / "all_qa_pairs.txt").write_text("\n".join(lines))
-    (root / "train_images_list.txt").write_text("\n".join(names[:10]))
-    (root / "test_images_list.txt").write_text("\n".join(names[10:]))
+    people = "bus.jpg\tWhat is red?\tbus\tvqa_v1\ncat.jpg\tHow many cats?\t1\tvqa_v1\ngone.jpg\tIs it?\tno\tvqa_v1\n"
+    (root / "questions.dev.tsv").write_text("image\tquestion\tanswer\tsource\n" + people)
     return root
 
 
@@ -72,10 +59,13 @@ def network(tokenizer) -> VQA:
     size = len(tokenizer)
     decoder = DecoderConfig(size, embed_dim=32, hidden_size=32, num_layers=1, memory_dim=32, heads=4, dropout=0.1)
     classes = tuple(tuple(tokenizer.convert_tokens_to_ids(words)) for words in (["green"], ["red", "bus"], ["2"]))
-    config = VQAConfig(size, "efficientnet_lite0", decoder=decoder, detected_words=8, frequent=classes, dropout=0.1)
+    classifier = ClassifierConfig(classes)
+    config = VQAConfig(
+        size, "efficientnet_lite0", decoder=decoder, detected_words=8, classifier=classifier, dropout=0.1
+    )
     model = VQA(config)
     model.detector_word[-8:] = torch.arange(8)
-    model.frequent.adapt(torch.randn(20, 49, 1280))
+    model.frequent.fit_axes(torch.randn(20, 49, 1280))
     return model
 
 

@@ -7,23 +7,31 @@ import torch
 
 from core.input.image import load_image
 from core.training.captioned_photos import CaptionedPhoto
-from demos.vqa.evidence import USUAL, WordEvidence, definite_words, telling_words
+from demos.vqa.evidence import WordEvidence, definite_words, telling_words
 from demos.vqa.predict import VQAPredictor
-from demos.vqa.train_evidence import Described, Regression, describe, word_loss, word_score
+from demos.vqa.train_evidence import (
+    CaptionedFeatures,
+    WordRegression,
+    encode_captioned,
+    mean_log_likelihood,
+    word_loss,
+)
+
+USUAL = 1.5
 
 
-def described(photos: int = 200) -> Described:
+def captioned(photos: int = 200) -> CaptionedFeatures:
     """Eight features; word n, from 4 to 6, is said of photos with much of feature n - 4, and word 7 of any."""
     features = torch.randn(photos, 8, generator=torch.Generator().manual_seed(1))
     words = torch.zeros(photos, 10, dtype=torch.bool)
     words[:, 4:7] = features[:, :3] > 0.5
     words[::2, 7] = True
-    return Described(features, words)
+    return CaptionedFeatures(features, words)
 
 
-def learnt(known: Described) -> Regression:
+def learnt(known: CaptionedFeatures) -> WordRegression:
     torch.manual_seed(1)
-    regression = Regression(known)
+    regression = WordRegression(known)
     optimizer = torch.optim.AdamW(regression.parameters(), 0.03)
     for _ in range(100):
         optimizer.zero_grad()
@@ -33,13 +41,13 @@ def learnt(known: Described) -> Regression:
 
 
 def test_untrained_it_gives_each_word_its_share_of_the_photos():
-    known = described()
-    shares = torch.sigmoid(Regression(known).eval()(known.features)).mean(0)
+    known = captioned()
+    shares = torch.sigmoid(WordRegression(known).eval()(known.features)).mean(0)
     torch.testing.assert_close(shares, known.words.float().mean(0), atol=0.01, rtol=0)
 
 
 def test_scores_tell_photos_of_which_a_word_is_said_from_others_at_one_scale():
-    known = described()
+    known = captioned()
     regression = learnt(known)
     weight, bias = regression.scores(known.features)
     scores = known.features @ weight.T + bias
@@ -48,11 +56,13 @@ def test_scores_tell_photos_of_which_a_word_is_said_from_others_at_one_scale():
     for word in (4, 5, 6):
         said = known.words[:, word]
         assert scores[said, word].min() > scores[~said, word].mean()
-    assert word_score(regression, known)["logprob"] > word_score(Regression(known), known)["logprob"]
+    assert (
+        mean_log_likelihood(regression, known)["logprob"] > mean_log_likelihood(WordRegression(known), known)["logprob"]
+    )
 
 
 def test_the_sum_over_the_words_has_one_scale_and_only_telling_words_count():
-    evidence = WordEvidence(2, 8)
+    evidence = WordEvidence(2, 8, USUAL)
     evidence.telling[5:] = 1
     with torch.no_grad():
         evidence.scores.weight.zero_()
@@ -65,7 +75,7 @@ def test_the_sum_over_the_words_has_one_scale_and_only_telling_words_count():
 
 def test_each_question_is_judged_by_its_own_photo():
     torch.manual_seed(1)
-    evidence, grids = WordEvidence(4, 8), torch.randn(2, 3, 4)
+    evidence, grids = WordEvidence(4, 8, USUAL), torch.randn(2, 3, 4)
     evidence.telling.fill_(1)
     questions = torch.tensor([[4, 5], [4, 5]])
     together = evidence(grids, questions, torch.tensor([1, 0]))
@@ -86,7 +96,7 @@ def test_words_of_grammar_and_words_seldom_said_do_not_count(tokenizer):
 
 def test_photos_are_described_by_all_words_of_their_captions(network, tokenizer, coco):
     photo = CaptionedPhoto(coco / "images" / "bus.jpg", ["A red bus.", "The street!"])
-    found = describe(network, tokenizer, [photo], lambda path: torch.zeros(112, 14, 14))
+    found = encode_captioned(network.eval(), tokenizer, [photo])
     assert found.features.shape == (1, 1280)
     words = set(tokenizer.convert_ids_to_tokens(found.words[0].nonzero()[:, 0].tolist()))
     assert {"red", "bus", "street"} <= words
@@ -94,7 +104,7 @@ def test_photos_are_described_by_all_words_of_their_captions(network, tokenizer,
 
 
 def test_what_is_pointed_at_does_not_count_where_another_word_does(tokenizer):
-    evidence = WordEvidence(2, len(tokenizer))
+    evidence = WordEvidence(2, len(tokenizer), USUAL)
     evidence.definite.copy_(definite_words(tokenizer))
     evidence.telling.copy_(telling_words(tokenizer, torch.ones(len(tokenizer))))
     with torch.no_grad():
@@ -111,7 +121,7 @@ def test_what_is_pointed_at_does_not_count_where_another_word_does(tokenizer):
 @pytest.fixture
 def judging(network, tokenizer) -> VQAPredictor:
     """A predictor for whose network every photo is full of dogs and has no bus."""
-    grown = network.rebuilt("evidence", evidence=2.0)
+    grown = network.with_untrained("evidence", evidence=2.0)
     dogs, bus = tokenizer.convert_tokens_to_ids(["dogs", "bus"])
     with torch.no_grad():
         grown.evidence.scores.weight.zero_()
@@ -123,10 +133,10 @@ def judging(network, tokenizer) -> VQAPredictor:
 @torch.inference_mode()
 def odds(predictor: VQAPredictor, photo: Path, question: str) -> list[float]:
     """Log-odds of "yes" against "no", with the photo and without it."""
-    ids = predictor.reader.question(question).ids
-    thought = predictor.model.think(predictor.scene(load_image(photo)), torch.tensor([ids, ids]))
-    yes_no = [tuple(predictor.reader.answer(answer).ids) for answer in ("yes", "no")]
-    return [yes - no for yes, no in predictor.answering(thought).score([yes_no] * 2)]
+    ids = predictor.parser.question(question).ids
+    encoded = predictor.model.encode_pairs(predictor.photo_features(load_image(photo)), torch.tensor([ids]))
+    yes_no = [[tuple(predictor.parser.answer(answer).ids) for answer in ("yes", "no")]]
+    return [(yes - no).item() for ((yes, no),) in predictor.distribution(encoded).logprobs(yes_no, yes_no)]
 
 
 def test_yes_gets_likelier_by_what_the_photo_shows_and_not_without_it(network, tokenizer, judging, photo):

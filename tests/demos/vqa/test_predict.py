@@ -36,10 +36,10 @@ def test_the_blind_answer_is_the_same_for_every_photo(predictor, coco):
     assert results[0].answers[0].logprob != pytest.approx(results[1].answers[0].logprob, abs=1e-4)
 
 
-def test_a_share_of_the_wording_counts_less_with_the_photo_and_without(predictor, photo):
+def test_a_share_of_the_language_prior_is_taken_away_with_the_photo_and_without(predictor, photo):
     choices = VQAOptions(("yes", "no"))
     plain = {a.text: a for a in predictor(photo, "is this a dog", choices).answers}
-    predictor.model.config = replace(predictor.model.config, wording=0.75)
+    predictor.model.config = replace(predictor.model.config, language_prior=0.75)
     fair = {a.text: a for a in predictor(photo, "is this a dog", choices).answers}
 
     def odds(answers: dict[str, Answer], field: str) -> float:
@@ -48,8 +48,8 @@ def test_a_share_of_the_wording_counts_less_with_the_photo_and_without(predictor
     wording = odds(plain, "blind_logprob")
     assert odds(fair, "logprob") == pytest.approx(odds(plain, "logprob") - 0.75 * wording, abs=2e-3)
     assert odds(fair, "blind_logprob") == pytest.approx(0.25 * wording, abs=2e-3)
-    with pytest.raises(InputError, match="wording"):
-        replace(predictor.model.config, wording=1.0)
+    with pytest.raises(InputError, match="language_prior"):
+        replace(predictor.model.config, language_prior=1.0)
 
 
 def test_a_photo_can_be_seen_at_another_size_than_in_training(predictor, photo):
