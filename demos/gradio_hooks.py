@@ -5,6 +5,7 @@ be named, and the description of the API is in plain English. Each hook has a te
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 MARK = "__i18n__"  # gradio's own, before a text that the browser is to translate
+_ADDRESS = re.compile(r"\s*[a-zA-Z][\w+.-]+:")  # of two letters or more: C: is a disk
 _TAKES = (
     (gr.Textbox, str, "text"),
     (gr.Slider | gr.Number, int | float, "a number"),
@@ -39,6 +41,8 @@ class Page(gr.Blocks):
                 fits = missing or (isinstance(value, kind) and isinstance(value, bool) == (kind is bool))
                 if isinstance(block, component) and not fits:
                     raise gr.Error(f"{plain(block.label)} must be {told}.", print_exception=False)
+            if names_address(value):  # gradio would fetch it, whoever it belongs to
+                raise gr.Error("Only an uploaded file can be read: upload it first.", print_exception=False)
 
     async def preprocess_data(self, *arguments: Any, **keywords: Any) -> Any:
         """As gradio does it; what it says about the fields of a file is meant for programmers of gradio."""
@@ -55,6 +59,13 @@ class Page(gr.Blocks):
             for value in (*endpoint["parameters"], *endpoint["returns"]):
                 value["label"] = plain(value["label"])
         return info
+
+
+def names_address(value: Any) -> bool:
+    """Whether a file, or one of a list of files, is given by an address (http://..., ftp://...) instead of a path."""
+    files = value if isinstance(value, list) else [value]
+    paths = (file["path"] for file in files if isinstance(file, dict) and isinstance(file.get("path"), str))
+    return any(_ADDRESS.match(path) for path in paths)
 
 
 def plain(label: str | None) -> str:

@@ -53,6 +53,7 @@ class StepDecoder:
             else:
                 self._cells = [_gates(decoder.first, dtype)]
             self._cells += [_gates(lstm, dtype) for lstm in decoder.upper]
+            self._readout = product_with(decoder.readout.weight, decoder.readout.bias, embedding.dtype)
             self._output = product_with(embedding, decoder.bias, embedding.dtype if keep_table else dtype)
 
     def project_memory(self, memory: Tensor, mask: Tensor | None = None, summary: Tensor | None = None) -> Memory:
@@ -91,7 +92,7 @@ class StepDecoder:
             outputs = outputs + above
             hidden.append(above)
             cells.append(cell)
-        vectors = torch.tanh(decoder.readout(join(outputs, context)))
+        vectors = torch.tanh(self._readout(join(outputs, context)))
         return DecoderOutput(self._output(vectors)[:, None], StepState(tuple(hidden), tuple(cells)), weights)
 
 

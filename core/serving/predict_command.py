@@ -5,6 +5,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from importlib import import_module
 from typing import Any, ClassVar, get_args, get_type_hints
 
 from core.errors import InputError
@@ -15,8 +16,12 @@ from core.serving.command_line import Command, given
 class PredictCommand(ABC):
     """Subclass it in a demo's __main__.py and put `PredictCommand().command()` among its commands.
 
-    Nothing is imported or loaded before it is needed: a wrong option is said at once.
+    Nothing is imported or loaded before it is needed, so the classes are given by name: a wrong option is said at once.
     """
+
+    module: ClassVar[str]  # the demo's predict.py, e.g. "demos.captioning.predict"
+    options: ClassVar[str]  # the frozen dataclass of a request's options there; it refuses what makes no sense
+    predictor: ClassVar[str]  # the class there with `from_pretrained(folder, Hub id or None)`
 
     about: ClassVar[str]  # what `--help` says of the command
     example: ClassVar[str]  # a request as a line of JSON, for `--help`
@@ -25,14 +30,6 @@ class PredictCommand(ABC):
     option_help: ClassVar[Mapping[str, str]] = {}  # of each field of `Options` that is an option on the command line
     batch_size: ClassVar[int | None] = None  # inputs at a time, where they are answered in batches
     unit: ClassVar[str] = "input"  # what the progress bar counts
-
-    @abstractmethod
-    def options_class(self) -> type:
-        """The frozen dataclass of a request's options, which raises InputError for values that make no sense."""
-
-    @abstractmethod
-    def load(self, checkpoint: str | None) -> Any:
-        """The predictor; None: the repository's own checkpoint."""
 
     @abstractmethod
     def add_inputs(self, parser: argparse.ArgumentParser) -> None:
@@ -49,6 +46,19 @@ class PredictCommand(ABC):
     @abstractmethod
     def show(self, answer: Answer) -> int:
         """Print an answer for a person; 1 if it is an error, else 0."""
+
+    def options_class(self) -> Any:
+        """The class of a request's options."""
+        return getattr(import_module(self.module), self.options)
+
+    def options_of(self, request: dict[str, Any]) -> Any:
+        """A request's options. Raises InputError for values that make no sense."""
+        inputs = (*self.required, *self.optional)
+        return self.options_class()(**{name: value for name, value in request.items() if name not in inputs})
+
+    def load(self, checkpoint: str | None) -> Any:
+        """The predictor; None: the repository's own checkpoint."""
+        return getattr(import_module(self.module), self.predictor).from_pretrained(checkpoint)
 
     def command(self) -> Command:
         """For `run_command`."""

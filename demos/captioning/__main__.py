@@ -16,6 +16,7 @@ from core.serving.predict_command import PredictCommand, print_error
 class Predict(PredictCommand):
     """Photos, or folders of them, -> captions."""
 
+    module, options, predictor = "demos.captioning.predict", "CaptioningOptions", "CaptioningPredictor"
     about = "caption photos (may be left out)"
     example = '{"image": "a.jpg"}'
     required = ("image",)
@@ -28,18 +29,6 @@ class Predict(PredictCommand):
     }
     batch_size = 8
     unit = "photo"
-
-    def options_class(self) -> type:
-        """See PredictCommand."""
-        from demos.captioning.predict import CaptioningOptions
-
-        return CaptioningOptions
-
-    def load(self, checkpoint: str | None) -> Any:
-        """See PredictCommand."""
-        from demos.captioning.predict import CaptioningPredictor
-
-        return CaptioningPredictor.from_pretrained(checkpoint)
 
     def add_inputs(self, parser: argparse.ArgumentParser) -> None:
         """See PredictCommand."""
@@ -61,10 +50,9 @@ class Predict(PredictCommand):
 
     def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
         """See PredictCommand."""
-        options_class = self.options_class()
         return answers_in_batches(
             requests,
-            lambda request: options_class(**{name: value for name, value in request.items() if name != "image"}),
+            self.options_of,
             lambda group, options: predictor.stream((request["image"] for request in group), options, batch_size),
             about=lambda request: {"image": request["image"]},
         )

@@ -18,6 +18,7 @@ Find = Callable[[str], Any]  # from a corpus to the predictor that has learnt it
 class GenerationCommand(PredictCommand):
     """Writes on after a beginning."""
 
+    module, options, predictor = "demos.generation.predict", "GenerationOptions", "GenerationPredictor"
     about = "write on after a beginning (may be left out)"
     example = '{"corpus": "linux"}'
     required = ("corpus",)
@@ -31,11 +32,6 @@ class GenerationCommand(PredictCommand):
         "whole_bars": "of folk tunes: let every bar add up",
     }
     unit = "text"
-
-    def options_class(self) -> type:
-        from demos.generation.predict import GenerationOptions
-
-        return GenerationOptions
 
     def load(self, checkpoint: str | None) -> Find:
         from demos.generation.predict import GenerationPredictor, get_predictor
@@ -84,8 +80,7 @@ class GenerationCommand(PredictCommand):
 
     def _question(self, request: dict[str, Any]) -> tuple[str, str, Any]:
         """Corpus, beginning and options."""
-        options = {name: value for name, value in request.items() if name not in ("corpus", "prompt")}
-        return request["corpus"], request.get("prompt", ""), self.options_class()(**options)
+        return request["corpus"], request.get("prompt", ""), self.options_of(request)
 
 
 COMMANDS = {

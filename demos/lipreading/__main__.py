@@ -15,6 +15,7 @@ from core.serving.predict_command import PredictCommand, print_error
 class Predict(PredictCommand):
     """Read clips."""
 
+    module, options, predictor = "demos.lipreading.predict", "LipreadingOptions", "LipreadingPredictor"
     about = "read clips (may be left out)"
     example = '{"video": "a.mp4"}'
     required = ("video",)
@@ -27,16 +28,6 @@ class Predict(PredictCommand):
     }
     unit = "clip"
 
-    def options_class(self) -> type:
-        from demos.lipreading.predict import LipreadingOptions
-
-        return LipreadingOptions
-
-    def load(self, checkpoint: str | None) -> Any:
-        from demos.lipreading.predict import LipreadingPredictor
-
-        return LipreadingPredictor.from_pretrained(checkpoint)
-
     def add_inputs(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a clip of somebody speaking")
 
@@ -47,10 +38,9 @@ class Predict(PredictCommand):
 
     def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
         def read(request: dict[str, Any]) -> Any:
-            video, options = request["video"], {name: value for name, value in request.items() if name != "video"}
-            if not isinstance(video, str):
+            if not isinstance(request["video"], str):
                 raise InputError("The video must be the path of a file, as a string.")
-            return predictor(video, self.options_class()(**options))
+            return predictor(request["video"], self.options_of(request))
 
         return answers_one_by_one(requests, read, about=lambda request: {"video": request["video"]})
 

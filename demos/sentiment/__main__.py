@@ -15,6 +15,7 @@ from core.serving.predict_command import PredictCommand, print_error
 class SentimentCommand(PredictCommand):
     """Judges texts, or every line of files of texts."""
 
+    module, options, predictor = "demos.sentiment.predict", "SentimentOptions", "SentimentPredictor"
     about = "judge texts (may be left out)"
     example = '{"text": "Good."}'
     required = ("text",)
@@ -24,16 +25,6 @@ class SentimentCommand(PredictCommand):
     }
     batch_size = 64
     unit = "text"
-
-    def options_class(self) -> type:
-        from demos.sentiment.predict import SentimentOptions
-
-        return SentimentOptions
-
-    def load(self, checkpoint: str | None) -> Any:
-        from demos.sentiment.predict import SentimentPredictor
-
-        return SentimentPredictor.from_pretrained(checkpoint)
 
     def add_inputs(self, parser: argparse.ArgumentParser) -> None:
         help_text = "a text, or a file with one text a line; - = stdin"
@@ -45,10 +36,9 @@ class SentimentCommand(PredictCommand):
         return ({"text": text} for name in options.inputs for text in _texts(name))
 
     def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
-        options_class = self.options_class()
         return answers_in_batches(
             requests,
-            lambda request: options_class(**{name: value for name, value in request.items() if name != "text"}),
+            self.options_of,
             lambda group, options: predictor.stream((request["text"] for request in group), options, batch_size),
             about=lambda request: {"text": request["text"]},
         )

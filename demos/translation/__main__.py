@@ -17,6 +17,7 @@ _FILES = (".txt", ".en", ".de", ".fr", ".cs", ".tsv", ".csv", ".md")  # endings 
 class Translate(PredictCommand):
     """`predict`: one translation a line, in order."""
 
+    module, options, predictor = "demos.translation.predict", "TranslationOptions", "TranslationPredictor"
     about = "translate sentences (may be left out)"
     example = '{"text": "Hi!", "source": "en", "target": "fr"}'
     required = ("text", "source", "target")
@@ -27,16 +28,6 @@ class Translate(PredictCommand):
     }
     batch_size = 512
     unit = "line"
-
-    def options_class(self) -> type:
-        from demos.translation.predict import TranslationOptions
-
-        return TranslationOptions
-
-    def load(self, checkpoint: str | None) -> Any:
-        from demos.translation.predict import TranslationPredictor
-
-        return TranslationPredictor.from_pretrained(checkpoint)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The languages besides."""
@@ -61,10 +52,9 @@ class Translate(PredictCommand):
         return self.answers(predictor, requests, options.batch_size)
 
     def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
-        options_class = self.options_class()
         return answers_in_batches(
             requests,
-            lambda request: options_class(**{n: request[n] for n in self.option_help if n in request}),
+            self.options_of,
             lambda group, options: predictor.stream(
                 (tuple(request[name] for name in self.required) for request in group), options, batch_size
             ),

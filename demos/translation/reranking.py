@@ -28,7 +28,7 @@ from core.input.tokenizers import BOS, EOS, UNK, pad
 from core.networks.attention import Memory
 from core.networks.decoder import LSTMDecoder
 from core.training.batches import batches_by_length
-from demos.translation.data import COPY, SOURCE_TAGS
+from demos.translation.data import COPY
 from demos.translation.languages import Languages, tokens_of
 from demos.translation.model import Translator
 
@@ -111,23 +111,35 @@ class Reranker:
 
     def _channel(self, flat: Flat, length_penalty: float) -> dict[int, float]:
         """Where the network knows the way back."""
-        found: dict[int, float] = {}
-        for language, decoder in self.decoders.items():
-            back = {n: self.tags.get(each.languages[::-1]) for n, (each, _) in enumerate(flat)}
-            chosen = [n for n, tags in back.items() if tags and flat[n][0].languages[0] == language]
-            pairs = [way_back(flat[n][1].tokens, flat[n][0].source, back[n]) for n in chosen]
-            for n, logprob in zip(chosen, sequence_logprobs(self.model, decoder, pairs), strict=True):
-                found[n] = logprob / (len(flat[n][0].source) - SOURCE_TAGS) ** length_penalty
-        return found
+        pairs = {
+            n: (each.languages[0], way_back(hypothesis.tokens, each.source, self.tags[each.languages[::-1]]))
+            for n, (each, hypothesis) in enumerate(flat)
+            if each.languages[::-1] in self.tags
+        }
+        return self._logprobs(pairs, self.decoders, length_penalty)
 
     def _backward(self, flat: Flat, length_penalty: float) -> dict[int, float]:
         """Where there is a backward decoder for the language."""
+        pairs = {
+            n: (each.languages[1], backwards(hypothesis.tokens, each.source))
+            for n, (each, hypothesis) in enumerate(flat)
+            if each.languages[1] in self.backward_decoders
+        }
+        return self._logprobs(pairs, self.backward_decoders, length_penalty)
+
+    def _logprobs(
+        self,
+        pairs: Mapping[int, tuple[str, SequencePair]],
+        decoders: Mapping[str, LanguageDecoder],
+        length_penalty: float,
+    ) -> dict[int, float]:
+        """{number: (language written, pair)} -> {number: log-probability by length}."""
         found: dict[int, float] = {}
-        for language, decoder in self.backward_decoders.items():
-            chosen = [n for n, (each, _) in enumerate(flat) if each.languages[1] == language]
-            pairs = [backwards(flat[n][1].tokens, flat[n][0].source) for n in chosen]
-            for n, logprob in zip(chosen, sequence_logprobs(self.model, decoder, pairs), strict=True):
-                found[n] = logprob / len(flat[n][1].tokens) ** length_penalty
+        for language, decoder in decoders.items():
+            chosen = {n: pair for n, (written, pair) in pairs.items() if written == language}
+            logprobs = sequence_logprobs(self.model, decoder, list(chosen.values()))
+            for (n, pair), logprob in zip(chosen.items(), logprobs, strict=True):
+                found[n] = logprob / (len(pair.written) - 1) ** length_penalty
         return found
 
 

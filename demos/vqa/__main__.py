@@ -15,21 +15,12 @@ from core.serving.predict_command import PredictCommand, print_error
 class Predict(PredictCommand):
     """`predict`: see core.serving.predict_command."""
 
+    module, options, predictor = "demos.vqa.predict", "VQAOptions", "VQAPredictor"
     about = "answer questions about a photo (may be left out)"
     example = '{"image": "a.jpg", "question": "..."}'
     required = ("image", "question")
     option_help: ClassVar = {"choices": "rank these answers (multiple choice)", "answers": "open-ended answers to give"}
     unit = "question"
-
-    def options_class(self) -> type:
-        from demos.vqa.predict import VQAOptions
-
-        return VQAOptions
-
-    def load(self, checkpoint: str | None) -> Any:
-        from demos.vqa.predict import VQAPredictor
-
-        return VQAPredictor.from_pretrained(checkpoint)
 
     def add_inputs(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("photo", nargs="?", metavar="PHOTO", help="photo, or folder of photos, to ask about")
@@ -45,11 +36,9 @@ class Predict(PredictCommand):
         return [{"image": photo, "question": question} for photo in photos for question in options.questions]
 
     def answers(self, predictor: Any, requests: Iterable[Request], batch_size: int) -> Iterator[Answer]:
-        from demos.vqa.predict import VQAOptions
-
         about: dict[str, Any] = {}
 
-        def prepared() -> Iterator[tuple[Any, str, VQAOptions | InputError]]:
+        def prepared() -> Iterator[tuple[Any, str, Any]]:
             for request in requests:
                 about.clear()
                 if isinstance(request, InputError):
@@ -57,7 +46,7 @@ class Predict(PredictCommand):
                     continue
                 about.update(image=request["image"], question=request["question"])
                 try:
-                    options = VQAOptions(**{key: value for key, value in request.items() if key not in about})
+                    options = self.options_of(request)
                 except InputError as error:
                     options = error
                 yield request["image"], request["question"], options

@@ -53,3 +53,13 @@ def test_a_marked_label_is_read_as_its_text():
     assert str(gr.I18n()("x")).startswith(MARK)
     assert plain("Beam size") == "Beam size"
     assert plain(None) == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["http://example.org/a.png", " https://example.org", "ftp://example.org", "file:///etc"]
+)
+def test_a_file_is_never_given_by_an_address(page, path):
+    (event,) = page.fns.values()
+    for place, value in ((3, {"path": path}), (4, [{"path": "b"}, {"path": path}])):
+        with pytest.raises(gr.Error, match="upload it first"):
+            page.validate_inputs(event, [*FITTING[:place], value, *FITTING[place + 1 :]])

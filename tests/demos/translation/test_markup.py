@@ -60,7 +60,7 @@ def test_names_are_compared_without_case_and_quotes_may_hold_anything():
     assert take_out('<a title="x > y < z">A dog</a>') == (
         "A dog", (Element('<a title="x > y < z">', "</a>", 0, 4),),
     )  # fmt: skip
-    assert take_out("one<br><hr>two <script>if (a<b>c</b>)</script>")[0] == "one two if (a c )"
+    assert take_out("one<br><hr>two <script>if (a<b>c</b>)</script>")[0] == "one two if (a c)"
 
 
 @pytest.mark.parametrize("text", ["<!-- a --> dog", "I </3 you", "<![x dog", "A <b dog", "x < y <b and", "&lt;b&gt; <"])
