@@ -19,7 +19,7 @@ class PredictCommand(ABC):
     Nothing is imported or loaded before it is needed, so the classes are given by name: a wrong option is said at once.
     """
 
-    module: ClassVar[str]  # the demo's predict.py, e.g. "demos.captioning.predict"
+    module: ClassVar[str]  # the dotted name of the demo's predict.py
     options: ClassVar[str]  # the frozen dataclass of a request's options there; it refuses what makes no sense
     predictor: ClassVar[str]  # the class there with `from_pretrained(folder, Hub id or None)`
 

@@ -119,49 +119,45 @@ class GenerationPredictor:
         options = options or GenerationOptions()
         sampling = Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p)
         pieces, _ = self.pieces(corpus, prompt)
-        logits, state = self._after(corpus, pieces)
-        kind = self.corpora[corpus][1]
-        bars = self._bars if kind == "abc" and options.whole_bars else None
+        logprobs, state = self._after(corpus, pieces)
+        bars = self._bars if self.corpora[corpus][1] == "abc" and options.whole_bars else None
         place = reduce(bars.read, pieces, Place()) if bars else Place()
         random, left = np.random.default_rng(options.seed), min(options.length, MAX_LENGTH)
         while left:
             chunk = []
             with torch.inference_mode():
                 for uniform in random.random((min(CHUNK, left), 1)):
-                    row = np.where(self._written[kind], logits.numpy(), -np.inf)
                     allowed = bars.allowed(place) if bars else None
-                    token = draw(row if allowed is None else np.where(allowed, row, -np.inf), sampling, uniform)
-                    chunk.append(Token(self.vocabulary[token[0]], log_softmax(row)[0, token[0]].item()))
+                    drawn = logprobs if allowed is None else np.where(allowed, logprobs, -np.inf)
+                    token = draw(drawn[None], sampling, uniform)
+                    number = token.item()
+                    chunk.append(Token(self.vocabulary[number], logprobs[number].item()))
                     if bars:
                         place = bars.read(place, chunk[-1].text)
-                    logits, state = self._step(torch.from_numpy(token), state)
+                    logprobs, state = self._step(corpus, token, state)
             left -= len(chunk)
             yield tuple(chunk)
 
     def following(self, corpus: str, prompt: str, count: int = 12) -> list[tuple[str, float]]:
         """The likeliest next pieces and their probabilities."""
-        logits, _ = self._after(corpus, self.pieces(corpus, prompt)[0])
-        written = self._written[self.corpora[corpus][1]]
-        logprobs = log_softmax(np.where(written, logits.numpy(), -np.inf))[0]
-        best = np.argsort(-logprobs)[: min(count, written.sum())]
-        return [(self.vocabulary[n], math.exp(logprobs[n])) for n in best]
+        logprobs, _ = self._after(corpus, self.pieces(corpus, prompt)[0])
+        best = np.argsort(-logprobs)[: min(count, np.isfinite(logprobs).sum())]
+        return [(self.vocabulary[number], math.exp(logprobs[number])) for number in best]
 
     def read(self, corpus: str, text: str) -> Reading:
         """The surprise at each piece of a text, and every unit's cell after it. Raises InputError for an empty text."""
         pieces, _ = self.pieces(corpus, text)
         if not pieces:
             raise InputError("There is nothing to read: give a text in characters that the network knows.")
-        written, ids = self._written[self.corpora[corpus][1]], torch.tensor([self.index[piece] for piece in pieces])
-        rows, cells = [], []
+        tokens, cells = [], []
+        logprobs, state = self._after(corpus, [])
         with torch.inference_mode():
-            logits, state = self._after(corpus, [])
-            for token in ids.split(1):
-                rows.append(logits)
-                logits, state = self._step(token, state)
+            for piece in pieces:
+                number = self.index[piece]
+                tokens.append(Token(piece, logprobs[number].item()))
+                logprobs, state = self._step(corpus, np.array([number]), state)
                 cells.append(torch.cat(state.cell, 1))
-        logprobs = log_softmax(np.where(written, torch.cat(rows).numpy(), -np.inf))
-        tokens = (Token(piece, row[n].item()) for piece, row, n in zip(pieces, logprobs, ids.tolist(), strict=True))
-        return Reading(tuple(tokens), torch.cat(cells).tanh().numpy())
+            return Reading(tuple(tokens), torch.cat(cells).tanh().numpy())
 
     def pieces(self, corpus: str, text: str) -> tuple[list[str], tuple[str, ...]]:
         """What is read of a text, and a sentence for all that is not. Raises InputError for an unknown corpus."""
@@ -187,17 +183,24 @@ class GenerationPredictor:
             notes.append(f"The prompt is long: its last {MAX_PROMPT:,} pieces were read.")
         return known, tuple(notes)
 
-    def _after(self, corpus: str, pieces: list[str]) -> tuple[Tensor, DecoderState]:
-        """(1, V) logits of what follows the corpus's tag and the pieces, and the state there."""
+    def _after(self, corpus: str, pieces: list[str]) -> tuple[np.ndarray, DecoderState]:
+        """(V,) log-probabilities of what follows the corpus's tag and the pieces, and the state there."""
         ids = torch.tensor([[self.index[piece] for piece in (tag_of(corpus), *pieces)]])
         with torch.inference_mode():
             vectors, state, _ = self.model.decoder.vectors(ids)
-            return self.model.decoder.logits(vectors[:, -1]).float(), state
+            return self._logprobs(corpus, self.model.decoder.logits(vectors[0, -1])), state
 
-    def _step(self, token: Tensor, state: DecoderState | StepState) -> tuple[Tensor, StepState]:
-        """(1, V) logits of what follows a token (1,) after a state, and the state after it."""
-        output = self._decoder(token[:, None], None, state)
-        return output.logits[:, -1].float(), output.state
+    def _step(self, corpus: str, token: np.ndarray, state: DecoderState | StepState) -> tuple[np.ndarray, StepState]:
+        """(V,) log-probabilities of what follows a token (1,) after a state, and the state after it."""
+        output = self._decoder(torch.from_numpy(token[None]), None, state)
+        return self._logprobs(corpus, output.logits[0, 0]), output.state
+
+    def _logprobs(self, corpus: str, logits: Tensor) -> np.ndarray:
+        """(V,) logits -> log-probabilities among the pieces that a text of the corpus can hold; of others -inf."""
+        row = np.where(self._written[self.corpora[corpus][1]], logits.float().numpy(), -np.inf)
+        row -= row.max()
+        row -= math.log(np.exp(row).sum())
+        return row
 
 
 def bounded(options: GenerationOptions) -> tuple[str, ...]:
@@ -205,12 +208,6 @@ def bounded(options: GenerationOptions) -> tuple[str, ...]:
     if options.length > MAX_LENGTH:
         return (f"The length was bounded at {MAX_LENGTH:,} pieces.",)
     return ()
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, V) logits -> log-probabilities."""
-    logits = logits - logits.max(1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
 
 
 def _spaced(piece: str, after: str) -> tuple[str, ...]:

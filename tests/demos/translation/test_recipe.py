@@ -18,11 +18,11 @@ RECIPE = REPOSITORY / "recipes" / "translation.toml"
 TRAINED = ("translator", "again", "backward")
 QUICK = [
     *(f"{stage}.{setting}" for stage in TRAINED for setting in (
-        "tatoeba=", "dev_sentences=2", "round_pairs=[24, 0, 4]", "training.precision=no", "training.epochs=1",
+        "tatoeba=", "dev_sentences=1", "round_pairs=[24, 0, 4]", "training.precision=no", "training.epochs=1",
         "training.warmup_steps=2",
     )),
     "translator.vocab_size=150", 'captions.languages=["de"]', 'backward.directions=["de-en"]', "rerank.tatoeba=",
-    "rerank.dev_sentences=3", "rerank.channel=[0.0, 0.5]", "rerank.backward=[0.0, 0.5]",
+    "rerank.dev_sentences=1", "rerank.channel=[0.0, 0.5]", "rerank.backward=[0.0, 0.5]",
 ]  # fmt: skip
 
 
